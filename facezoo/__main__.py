@@ -1,0 +1,3 @@
+from facezoo.cli import main
+
+main()

@@ -1,0 +1,79 @@
+"""Model files: one safetensors file whose header rebuilds the network and states its contract."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from facezoo.contract import CONTRACT_KEY, check_digest, tensor_digest
+from facezoo.files import whole_file
+from facezoo.registry import BACKBONES
+from facezoo.types import Contract, InputError
+
+BACKBONE_KEY = "facezoo.backbone"
+"""Metadata key of the backbone's spec string."""
+
+
+def save_model(path: Path, model: nn.Module, backbone: str, contract: Contract) -> Contract:
+    """Write weights, the spec string that rebuilds the network, and the contract; return it with its digest."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    contract = replace(contract, weights_sha256=state_digest(tensors))
+    header = {BACKBONE_KEY: backbone, CONTRACT_KEY: contract.to_json()}
+    with whole_file(path) as temporary:
+        safetensors.torch.save_file(tensors, temporary, metadata=header)
+    return contract
+
+
+def read_header(path: Path) -> tuple[str, Contract]:
+    """The backbone's spec string and the contract of a model file."""
+    try:
+        with safetensors.safe_open(path, framework="np") as file:
+            header = file.metadata() or {}
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path}: not a readable safetensors file ({error})") from None
+    if BACKBONE_KEY not in header or CONTRACT_KEY not in header:
+        raise InputError(f"{path}: not written by facezoo: the header names no backbone and contract")
+    return header[BACKBONE_KEY], Contract.from_json(header[CONTRACT_KEY])
+
+
+def load_model(path: Path) -> tuple[nn.Module, Contract]:
+    """Rebuild the network of a model file, in evaluation mode, on the CPU."""
+    backbone, contract = read_header(path)
+    tensors = safetensors.torch.load_file(path)
+    if contract.weights_sha256:
+        check_digest(path, contract, state_digest(tensors))
+    model = BACKBONES.create(backbone)
+    load_weights(model, tensors, str(path))
+    return model.eval(), contract
+
+
+def load_weights(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:
+    """Strict load; the first missing, unexpected or misshapen key is named."""
+    own = model.state_dict()
+    if missing := sorted(set(own) - set(tensors)):
+        raise InputError(f"{name}: {len(missing)} tensors of the network are missing, the first is {missing[0]!r}")
+    if extra := sorted(set(tensors) - set(own)):
+        raise InputError(f"{name}: {len(extra)} tensors are not of this network, the first is {extra[0]!r}")
+    for key, tensor in tensors.items():
+        if tensor.shape != own[key].shape:
+            raise InputError(f"{name}: {key!r} is {tuple(tensor.shape)}, the network has {tuple(own[key].shape)}")
+    model.load_state_dict(tensors)
+
+
+def state_digest(tensors: dict[str, Tensor]) -> str:
+    """`tensor_digest` of torch tensors, bfloat16 included."""
+    return tensor_digest({name: _array(tensor) for name, tensor in tensors.items()})
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    if tensor.dtype == torch.bfloat16:  # numpy has no bfloat16: its bytes stand for it
+        return tensor.view(torch.int16).numpy()
+    return tensor.numpy()

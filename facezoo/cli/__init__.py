@@ -1,0 +1,5 @@
+"""The `facezoo` command: one module per group of commands, each a typed function whose docstring is its help."""
+
+from facezoo.cli.app import app, main
+
+__all__ = ["app", "main"]

@@ -1,0 +1,115 @@
+"""Photos in and out: any common file becomes uint8 RGB (H, W, 3), or one sentence says why not."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageOps, UnidentifiedImageError
+
+from facezoo.files import whole_file
+from facezoo.types import Image, InputError
+
+MAX_PIXELS = 80_000_000
+"""Larger images are refused before they are decoded (240 MB as RGB)."""
+
+MAX_BYTES = 200_000_000
+"""Larger files are refused before they are read."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "MPO")
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"})
+
+
+def read_image(path: Path | str) -> Image:
+    """Read a photo as a person sees it: EXIF orientation applied, grey, palette, CMYK and 16-bit made RGB.
+
+    Transparent pixels are laid on white. Of an animation the first frame is taken.
+
+    Raises:
+        InputError: missing, empty, not an image, truncated, or larger than `MAX_PIXELS`.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise InputError(f"{path}: {size:,} bytes, more than the {MAX_BYTES:,} that are read")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, not an image") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return decode_image(data, str(path))
+
+
+def decode_image(data: bytes, name: str = "image") -> Image:
+    """As `read_image`, from the bytes of a file; `name` is used in messages."""
+    if not data:
+        raise InputError(f"{name}: the file is empty")
+    try:
+        with Pillow.open(io.BytesIO(data), formats=FORMATS) as picture:
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise InputError(
+                    f"{name}: {width} x {height} pixels, more than the {MAX_PIXELS:,} that are read; scale it down"
+                )
+            picture.load()
+            return _rgb(ImageOps.exif_transpose(picture))
+    except (Pillow.DecompressionBombError, Pillow.DecompressionBombWarning):
+        raise InputError(f"{name}: more than the {MAX_PIXELS:,} pixels that are read; scale it down") from None
+    except UnidentifiedImageError:
+        raise InputError(f"{name}: not an image of a known format ({', '.join(FORMATS)})") from None
+    # Pillow's decoders report damaged data by any of these.
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{name}: the image is damaged or truncated ({error})") from None
+
+
+def _rgb(picture: Pillow.Image) -> Image:
+    if picture.mode.startswith(("I", "F")):  # 16-bit or wider grey
+        grey = np.asarray(picture, dtype=np.float64)
+        # Pillow also opens 8-bit data in wide modes (PGM with a small maximum): scale by what the values need.
+        grey = grey / 257 if grey.max(initial=0) > 255 else grey
+        picture = Pillow.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = Pillow.new("RGBA", picture.size, (255, 255, 255, 255))
+        picture = Pillow.alpha_composite(white, picture)
+    return np.array(picture.convert("RGB"))
+
+
+def write_image(path: Path, image: Image, quality: int = 95) -> None:
+    """Write uint8 RGB (H, W, 3) as the format of the path's ending, whole or not at all."""
+    options: dict[str, Any] = {"quality": quality} if path.suffix.lower() in {".jpg", ".jpeg", ".webp"} else {}
+    with whole_file(path) as temporary:
+        Pillow.fromarray(image).save(temporary, **options)
+
+
+def encode_jpeg(image: Image, quality: int = 95) -> bytes:
+    buffer = io.BytesIO()
+    Pillow.fromarray(image).save(buffer, format="JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def read_images(paths: list[Path]) -> Iterator[Image]:
+    return (read_image(path) for path in paths)
+
+
+def find_images(folder: Path) -> list[Path]:
+    """All image files below a folder, sorted; hidden files and folders are left out."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )

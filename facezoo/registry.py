@@ -1,0 +1,161 @@
+"""Everything that can be swapped by a string: `name:key=value,...`.
+
+One `Registry` per kind. A part registers itself with a decorator, a spec string creates it, and the
+registry imports the package in which its parts live when it is first asked, so that a name is known
+without anybody importing its module.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import typing
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from facezoo.types import InputError
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+PLUGIN_GROUP = "facezoo.plugins"
+
+
+def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
+    """Split `name:key=value,key=value`; values stay text. A comma inside (), [] or {} does not split."""
+    name, _, rest = spec.partition(":")
+    options: dict[str, str] = {}
+    for part in _split(rest):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"{spec!r}: {part!r} is not key=value; write name:key=value,key=value")
+        if key.strip() in options:
+            raise InputError(f"{spec!r}: option {key.strip()!r} is given twice")
+        options[key.strip()] = value.strip()
+    return name.strip(), options
+
+
+def _split(text: str) -> list[str]:
+    parts, depth, start = [], 0, 0
+    for position, letter in enumerate(text):
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth == 0:
+            parts.append(text[start:position])
+            start = position + 1
+    parts.append(text[start:])
+    return [part for part in parts if part.strip()]
+
+
+def options_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """The options a factory takes by name.
+
+    A variant such as `def iresnet50(**options) -> IResNet` takes those of the class it returns;
+    what the class takes by position only (the numbers of the paper's table) is not an option.
+    """
+    parameters = inspect.signature(factory).parameters
+    hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    options = {
+        name: parameter.replace(annotation=hints.get(name, Any))
+        for name, parameter in parameters.items()
+        if parameter.kind in by_name
+    }
+    takes_more = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    made = hints.get("return")
+    if takes_more and inspect.isclass(made):
+        options = {**options_of(made), **options}
+    return options
+
+
+class Registry(Generic[T]):
+    """Named factories of one kind.
+
+    Args:
+        kind: what is registered, in the singular, for messages.
+        home: package imported at the first look-up; it imports the modules that register.
+    """
+
+    def __init__(self, kind: str, home: str) -> None:
+        self.kind, self.home = kind, home
+        self._factories: dict[str, Callable[..., T]] = {}
+        self._loaded = False
+
+    def register(self, factory: F | None = None, /, *, name: str | None = None) -> Any:
+        """Decorator; the name is the factory's, lower case, unless given."""
+        if factory is None:
+            return lambda f: self.register(f, name=name)
+        key = name or factory.__name__.lower()
+        if key in self._factories:
+            raise ValueError(f"{self.kind} {key!r} is registered twice")
+        self._factories[key] = factory
+        return factory
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        importlib.import_module(self.home)
+        for plugin in entry_points(group=PLUGIN_GROUP):
+            plugin.load()
+
+    def names(self) -> list[str]:
+        self._load()
+        return sorted(self._factories)
+
+    def __contains__(self, name: str) -> bool:
+        self._load()
+        return name in self._factories
+
+    def factory(self, name: str) -> Callable[..., T]:
+        self._load()
+        if name not in self._factories:
+            raise InputError(f"unknown {self.kind} {name!r}; known: {', '.join(self.names())}")
+        return self._factories[name]
+
+    def create(self, spec: str, /, **given: Any) -> T:
+        """Create from `name:key=value,...`; `given` are further options from code, not from text."""
+        name, texts = parse_spec(spec)
+        factory = self.factory(name)
+        options = options_of(factory)
+        values = {key: self._convert(name, key, text, options) for key, text in texts.items()}
+        for key in given:
+            if key not in options:
+                raise InputError(self._unknown(name, key, options))
+        merged = {**given, **values}
+        missing = [k for k, p in options.items() if p.default is p.empty and k not in merged]
+        if missing:
+            raise InputError(f"{self.kind} {name!r} needs {missing[0]}: write {name}:{missing[0]}=...")
+        return factory(**merged)
+
+    def _convert(self, name: str, key: str, text: str, options: dict[str, inspect.Parameter]) -> Any:
+        if key not in options:
+            raise InputError(self._unknown(name, key, options))
+        wanted = options[key].annotation
+        if text.lower() == "none" and type(None) in typing.get_args(wanted):
+            return None
+        adapter = TypeAdapter(wanted)
+        try:
+            if text[:1] in "[({":
+                return adapter.validate_json(text.replace("(", "[").replace(")", "]"))
+            return adapter.validate_python(text)
+        except ValidationError as error:
+            why = error.errors()[0]["msg"]
+            raise InputError(f"{self.kind} {name!r}: option {key}={text!r}: {why}") from None
+
+    def _unknown(self, name: str, key: str, options: dict[str, inspect.Parameter]) -> str:
+        known = ", ".join(sorted(options)) or "none"
+        return f"{self.kind} {name!r} has no option {key!r}; its options: {known}"
+
+
+BACKBONES: Registry[Any] = Registry("backbone", "facezoo.backbones")
+HEADS: Registry[Any] = Registry("head", "facezoo.heads")
+LOSSES: Registry[Any] = Registry("loss", "facezoo.heads")
+MODES: Registry[Any] = Registry("mode", "facezoo.modes")
+DATASETS: Registry[Any] = Registry("dataset", "facezoo.data")
+TRANSFORMS: Registry[Any] = Registry("transform", "facezoo.data")
+BENCHMARKS: Registry[Any] = Registry("benchmark", "facezoo.evaluation")
+DETECTORS: Registry[Any] = Registry("detector", "facezoo.sdk")
+EMBEDDERS: Registry[Any] = Registry("embedder", "facezoo.sdk")

@@ -1,0 +1,57 @@
+"""Real data, golden numbers and third-party weights come through three variables; without them tests are skipped."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+def _folder(variable: str, what: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"{variable} is not set: no {what}")
+    folder = Path(value)
+    if not folder.is_dir():
+        pytest.fail(f"{variable}={value} is not a folder")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    return _folder("FACEZOO_TEST_DATA", "real photographs")
+
+
+@pytest.fixture(scope="session")
+def golden_root() -> Path:
+    return _folder("FACEZOO_TEST_GOLDEN", "golden numbers")
+
+
+@pytest.fixture(scope="session")
+def models_root() -> Path:
+    return _folder("FACEZOO_TEST_MODELS", "third-party weights")
+
+
+def _module(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"facezoo_golden_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def golden(golden_root: Path) -> ModuleType:
+    """The tree's own reader: load(path) -> (inputs, outputs, meta)."""
+    return _module(golden_root / "golden.py")
+
+
+@pytest.fixture(scope="session")
+def golden_fill(golden_root: Path) -> ModuleType:
+    """The tree's own rule that fills weights from key names."""
+    return _module(golden_root / "fill.py")
