@@ -1,0 +1,240 @@
+"""A training run as data: frozen dataclasses, read from TOML, strict about keys and types."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import tomli_w
+from pydantic import TypeAdapter, ValidationError
+
+from facezoo.types import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What is trained.
+
+    Attributes:
+        backbone: spec string, such as `mobilefacenet:embedding_dim=512`.
+        head: spec string of the margin, such as `arcface:margin=0.5,scale=64`.
+        loss: spec string of what the logits are scored with.
+        mode: spec string of how a batch becomes losses.
+        start: model file whose weights the backbone starts from; empty for a fresh start.
+    """
+
+    backbone: str = "mobilefacenet"
+    head: str = "arcface"
+    loss: str = "cross_entropy"
+    mode: str = "conventional"
+    start: str = ""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What it is trained on.
+
+    Attributes:
+        train: spec string of the dataset, such as `folder:root=data/faces`.
+        transforms: spec strings, applied in order.
+        batch_size: crops per step of the optimiser and process, before accumulation.
+        workers: processes that read and augment; 0 reads in the training process.
+        template: the alignment template the crops were made with; it goes into the model's contract.
+    """
+
+    train: str
+    transforms: list[str] = field(default_factory=lambda: ["flip"])
+    batch_size: int = 64
+    workers: int = 1
+    template: str = "arcface"
+
+
+@dataclass(frozen=True)
+class OptimConfig:
+    """How the weights move.
+
+    Attributes:
+        name: optimiser.
+        lr: learning rate after warm-up, of the backbone and the head.
+        head_lr_scale: multiplies the learning rate of the head's centres.
+        momentum: of SGD.
+        betas: of AdamW.
+        weight_decay: on weights of convolutions, linear layers and class centres.
+        decay_norms: also decay norm layers, biases and PReLU slopes, as FaceX-Zoo and TFace's recipes do.
+        clip_norm: largest gradient norm of the backbone; 0 does not clip.
+        accumulate: batches whose gradients are averaged in one step.
+        ema: decay of the moving average of the weights that is validated and saved; 0 is off.
+    """
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    lr: float = 0.1
+    head_lr_scale: float = 1.0
+    momentum: float = 0.9
+    nesterov: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 5e-4
+    decay_norms: bool = False
+    clip_norm: float = 0.0
+    accumulate: int = 1
+    ema: float = 0.0
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """How the learning rate runs, per step.
+
+    Attributes:
+        name: step, cosine, polynomial or constant.
+        warmup_epochs: linear from lr / steps to lr.
+        milestones: epochs after which `step` multiplies by gamma.
+        power: of `polynomial`; 1 is linear.
+        final: `cosine` and `polynomial` end at this share of lr.
+    """
+
+    name: Literal["step", "cosine", "polynomial", "constant"] = "cosine"
+    warmup_epochs: float = 0.0
+    milestones: list[float] = field(default_factory=list)
+    gamma: float = 0.1
+    power: float = 1.0
+    final: float = 0.0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """The loop.
+
+    Attributes:
+        epochs: passes over the data; fractions are allowed.
+        seed: of weights, order and augmentation.
+        device: `auto` takes a GPU where there is one.
+        amp: autocast of the backbone; fp16 brings a gradient scaler. The head stays float32.
+        channels_last: memory format of the convolutions.
+        compile: torch.compile the backbone.
+        threads: of torch on the CPU; 0 leaves its choice.
+        log_every: steps between lines in metrics.jsonl and TensorBoard.
+        save_every: steps between states to resume from; 0 saves at the end of each epoch.
+    """
+
+    epochs: float = 20.0
+    seed: int = 0
+    device: str = "auto"
+    amp: Literal["off", "bf16", "fp16"] = "off"
+    channels_last: bool = True
+    compile: bool = False
+    threads: int = 0
+    log_every: int = 20
+    save_every: int = 0
+
+
+@dataclass(frozen=True)
+class ValidationConfig:
+    """What is measured on the way.
+
+    Attributes:
+        benchmarks: spec strings; the mean of `metric` over them chooses the best model.
+        every_epochs: epochs between validations; the last step is always validated.
+        metric: of the reports; larger is better.
+        flip: add the embedding of the mirror image, as in the final evaluation.
+    """
+
+    benchmarks: list[str] = field(default_factory=list)
+    every_epochs: float = 1.0
+    metric: str = "accuracy"
+    flip: bool = True
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run."""
+
+    data: DataConfig
+    name: str = "facezoo-model"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+
+    def __post_init__(self) -> None:
+        positive = {
+            "data.batch_size": self.data.batch_size,
+            "optim.accumulate": self.optim.accumulate,
+            "optim.lr": self.optim.lr,
+            "train.epochs": self.train.epochs,
+            "train.log_every": self.train.log_every,
+            "validation.every_epochs": self.validation.every_epochs,
+        }
+        for key, value in positive.items():
+            if value <= 0:
+                raise InputError(f"config: {key} is {value}, it must be above 0")
+        if not 0 <= self.optim.ema < 1:
+            raise InputError(f"config: optim.ema is {self.optim.ema}, it must be in [0, 1)")
+
+
+def load_config(path: Path, overrides: dict[str, str] | None = None) -> Config:
+    """Read a TOML file; `overrides` maps `section.key` to text, read as TOML where it is TOML, else as a string."""
+    try:
+        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+    for key, text in (overrides or {}).items():
+        _put(values, key, text)
+    return config_from_dict(values, str(path))
+
+
+def config_from_dict(values: dict[str, Any], name: str = "config") -> Config:
+    _refuse_unknown(Config, values, name)
+    try:
+        return TypeAdapter(Config).validate_json(json.dumps(values), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{name}: {where}: {first['msg']}, got {first['input']!r}") from None
+
+
+def config_to_toml(config: Config) -> str:
+    return tomli_w.dumps(dataclasses.asdict(config))
+
+
+def _put(values: dict[str, Any], key: str, text: str) -> None:
+    *sections, last = key.split(".")
+    table = values
+    for section in sections:
+        table = table.setdefault(section, {})
+        if not isinstance(table, dict):
+            raise InputError(f"--{key}: {section} is not a section")
+    try:
+        table[last] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:  # a bare word, such as a spec string
+        table[last] = text
+
+
+def _refuse_unknown(kind: type, values: dict[str, Any], name: str, prefix: str = "") -> None:
+    known = {f.name: f for f in dataclasses.fields(kind)}
+    for key, value in values.items():
+        if key not in known:
+            raise InputError(f"{name}: unknown key {prefix}{key!r}; known: {', '.join(known)}")
+        section = SECTIONS.get(key) if kind is Config else None
+        if section is not None and isinstance(value, dict):
+            _refuse_unknown(section, value, name, f"{key}.")
+
+
+SECTIONS: dict[str, type] = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "optim": OptimConfig,
+    "schedule": ScheduleConfig,
+    "train": TrainConfig,
+    "validation": ValidationConfig,
+}

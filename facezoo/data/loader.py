@@ -1,0 +1,111 @@
+"""Batches for training: seeded, resumable at any step, the same for any number of worker processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from facezoo.types import Crop, InputError
+
+
+class Batch(NamedTuple):
+    """uint8 crops (B, H, W, 3) RGB, labels (B,), and what could not be read."""
+
+    crops: Tensor
+    labels: Tensor
+    replaced: list[str]
+
+
+class Place(NamedTuple):
+    """Where a sample stands in the run: enough to seed its augmentation."""
+
+    epoch: int
+    position: int
+    sample: int
+
+
+class Order(Sampler[list[Place]]):
+    """Batches of places from batch `start` to `stop` of the run: a fresh seeded permutation each epoch.
+
+    An epoch has `per_epoch` batches; what is left of its permutation is not seen in that epoch.
+    """
+
+    def __init__(self, length: int, batch_size: int, per_epoch: int, seed: int, start: int, stop: int) -> None:
+        if not 0 < per_epoch * batch_size <= length:
+            raise ValueError(f"{per_epoch} batches of {batch_size} do not fit into {length} samples")
+        self.length, self.batch_size, self.per_epoch = length, batch_size, per_epoch
+        self.seed, self.start, self.stop = seed, start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        known, permutation = -1, np.empty(0, np.int64)
+        for batch in range(self.start, self.stop):
+            epoch, number = divmod(batch, self.per_epoch)
+            if epoch != known:
+                known, permutation = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.length)
+            first = number * self.batch_size
+            yield [Place(epoch, p, int(permutation[p])) for p in range(first, first + self.batch_size)]
+
+
+class Samples(Dataset):
+    """Reads, resizes to the network's input and augments one sample.
+
+    The generator of a sample's augmentation is seeded by (seed, epoch, position): it depends neither on the
+    worker that runs it nor on what was drawn before. An unreadable file is replaced by the next readable one
+    and named in the batch, so that a long run neither dies nor loses it silently.
+    """
+
+    def __init__(self, data: Any, transform: Callable[..., Crop], size: tuple[int, int], seed: int) -> None:
+        self.data, self.transform, self.size, self.seed = data, transform, size, seed
+
+    def __getitem__(self, place: Place) -> tuple[Crop, int, list[str]]:
+        crop, index, replaced = self._read(place.sample)
+        if crop.shape[:2] != self.size:
+            smaller = crop.shape[0] > self.size[0]
+            way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+            crop = cv2.resize(crop, (self.size[1], self.size[0]), interpolation=way)  # type: ignore[assignment]
+        rng = np.random.default_rng([self.seed, place.epoch, place.position])
+        return self.transform(crop, rng), int(self.data.labels[index]), replaced
+
+    def _read(self, index: int) -> tuple[Crop, int, list[str]]:
+        replaced: list[str] = []
+        for step in range(min(len(self.data), 100)):
+            candidate = (index + step) % len(self.data)
+            try:
+                return self.data.read(candidate), candidate, replaced
+            except InputError as error:
+                replaced.append(str(error))
+        raise InputError(f"100 files in a row cannot be read, the last: {replaced[-1]}")
+
+
+def collate(samples: list[tuple[Crop, int, list[str]]]) -> Batch:
+    crops = torch.from_numpy(np.stack([crop for crop, _, _ in samples]))
+    labels = torch.tensor([label for _, label, _ in samples], dtype=torch.int64)
+    return Batch(crops, labels, [message for _, _, messages in samples for message in messages])
+
+
+def create_loader(samples: Samples, order: Order, workers: int, pin_memory: bool) -> DataLoader:
+    """One loader for the whole rest of the run, so that workers start once."""
+    # What the reader's libraries would start in every worker fights with torch for the cores.
+    return DataLoader(
+        samples,
+        batch_sampler=order,
+        num_workers=workers,
+        collate_fn=collate,
+        pin_memory=pin_memory,
+        worker_init_fn=_one_thread,
+        prefetch_factor=4 if workers else None,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(1)

@@ -1,0 +1,91 @@
+"""The folder of a training run: config, metrics, TensorBoard events, models, and the state to resume from."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from facezoo.config import Config, config_to_toml, load_config
+from facezoo.files import whole_file, write_text
+from facezoo.types import InputError
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class RunFolder:
+    """`config.toml`, `metrics.jsonl`, `tensorboard/`, `reports/`, `best.safetensors`, `last.safetensors`, `state/`.
+
+    Args:
+        path: the folder; made if missing.
+        config: what is run. A folder that holds another config is refused.
+    """
+
+    def __init__(self, path: Path, config: Config) -> None:
+        self.path = Path(path)
+        self.state_file = self.path / "state" / "last.pt"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self._writer: SummaryWriter | None = None
+        stored = self.path / "config.toml"
+        if stored.exists():
+            if load_config(stored) != config:
+                raise InputError(
+                    f"{self.path}: holds a run of another config (see {stored}); choose another folder or remove it"
+                )
+        else:
+            write_text(stored, config_to_toml(config))
+
+    def load_state(self) -> dict[str, Any] | None:
+        """The newest training state, or None in a fresh folder."""
+        if not self.state_file.exists():
+            return None
+        return torch.load(self.state_file, map_location="cpu", weights_only=True)
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        with whole_file(self.state_file) as temporary:
+            torch.save(state, temporary)
+
+    def rewind(self, step: int) -> None:
+        """Forget what was logged after `step`: the steps will be run again."""
+        if not self.metrics_file.exists():
+            return
+        kept = [line for line in self.metrics_file.read_text().splitlines() if _step(line) <= step]
+        write_text(self.metrics_file, "".join(f"{line}\n" for line in kept))
+
+    def log(self, step: int, values: dict[str, float], start: int = 0) -> None:
+        """One line in metrics.jsonl and one point a value in TensorBoard; `start` is where this process began."""
+        with self.metrics_file.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **values}) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        if self._writer is None:
+            with warnings.catch_warnings():
+                # tensorboard's generated protobuf code and its numpy use warn in their own files
+                warnings.simplefilter("ignore")
+                from torch.utils.tensorboard import SummaryWriter
+
+                self._writer = SummaryWriter(str(self.path / "tensorboard"), purge_step=start or None)
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics.jsonl."""
+    return [json.loads(line) for line in Path(path).read_text().splitlines() if _step(line) >= 0]
+
+
+def _step(line: str) -> int:
+    """The step of a log line; -1 for one that was cut off when the process was killed."""
+    try:
+        return int(json.loads(line)["step"])
+    except json.JSONDecodeError:
+        return -1

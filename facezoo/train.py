@@ -1,0 +1,309 @@
+"""The training loop: one for every mode, exactly resumable at any step."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facezoo import evaluation, progress
+from facezoo.checkpoint import load_model, load_weights, save_model
+from facezoo.config import Config
+from facezoo.data.loader import Batch, Order, Samples, create_loader
+from facezoo.data.transforms import create_transforms
+from facezoo.embedder import TorchEmbedder
+from facezoo.heads.classifier import create_head
+from facezoo.optim import Ema, create_optimizer, lr_at, parameter_groups, set_lr
+from facezoo.registry import BACKBONES, BENCHMARKS, DATASETS, MODES
+from facezoo.run import RunFolder
+from facezoo.types import Contract, InputError
+
+log = logging.getLogger(__name__)
+
+
+class Trainer:
+    """Trains one config in one run folder; a folder with a state is continued.
+
+    A CPU run that is killed at any step and started again ends bit-identical to an uninterrupted one: weights,
+    optimiser, moving average, gradient scaler, random state and position in the data are restored, and a
+    sample's augmentation depends on its place in the run alone.
+
+    Args:
+        config: the run.
+        out: the run folder.
+    """
+
+    def __init__(self, config: Config, out: Path) -> None:
+        self.config = config
+        self.device = _device(config.train.device)
+        if config.train.threads:
+            torch.set_num_threads(config.train.threads)
+        torch.manual_seed(config.train.seed)
+        self.data = DATASETS.create(config.data.train)
+        self.benchmarks = [BENCHMARKS.create(spec) for spec in config.validation.benchmarks]
+        self.folder = RunFolder(out, config)
+        self._build()
+        self._plan()
+        self.step, self.best = 0, float("-inf")
+        self.started = self.replaced = 0
+        self._resume()
+
+    def _build(self) -> None:
+        config = self.config
+        backbone = BACKBONES.create(config.model.backbone)
+        if config.model.start:
+            weights, _ = load_model(Path(config.model.start))
+            load_weights(backbone, weights.state_dict(), config.model.start)
+        head = create_head(config.model.head, backbone.embedding_dim, len(self.data.classes), config.model.loss)
+        self.mode = MODES.create(config.model.mode, backbone=backbone, head=head).to(self.device)
+        self.backbone = self.mode.backbone
+        if config.train.channels_last:
+            self.backbone.to(memory_format=torch.channels_last)
+        groups = parameter_groups(self.mode.backbone, self.mode.head, config.optim)
+        self.optimizer = create_optimizer(groups, config.optim)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.train.amp == "fp16")
+        self.ema = Ema(self.backbone, config.optim.ema) if config.optim.ema else None
+        if config.train.compile:
+            self.backbone.compile()
+        self.contract = Contract(
+            name=config.name,
+            input_size=tuple(backbone.input_size),
+            template=config.data.template,
+            embedding_dim=backbone.embedding_dim,
+            flip=config.validation.flip,
+            training_data=config.data.train.partition(":")[0],
+        )
+
+    def _plan(self) -> None:
+        config = self.config
+        per_epoch = steps_per_epoch(len(self.data), config)
+        self.steps_per_epoch = per_epoch
+        self.total = max(1, round(config.train.epochs * per_epoch))
+        self.save_every = config.train.save_every or per_epoch
+        self.validate_every = max(1, round(config.validation.every_epochs * per_epoch))
+
+    # -- state ---------------------------------------------------------------------------------------------
+
+    def _state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "best": self.best,
+            "mode": self.mode.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "ema": self.ema.state if self.ema else {},
+            "rng": torch.get_rng_state(),
+            "cuda_rng": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
+        }
+
+    def _resume(self) -> None:
+        state = self.folder.load_state()
+        if state is None:
+            return
+        self.step, self.best = state["step"], state["best"]
+        self.mode.load_state_dict(state["mode"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.ema:
+            self.ema.state = {k: v.to(self.device) for k, v in state["ema"].items()}
+        torch.set_rng_state(state["rng"])
+        if state["cuda_rng"]:
+            torch.cuda.set_rng_state_all(state["cuda_rng"])
+        self.started = self.step
+        self.folder.rewind(self.step)
+        log.info("%s: continued at step %d of %d", self.folder.path, self.step, self.total)
+
+    # -- the loop ------------------------------------------------------------------------------------------
+
+    def run(self) -> dict[str, float]:
+        """Train to the end; the metrics of the last validation, and where the models lie."""
+        metrics: dict[str, float] = {}
+        batches = self._batches()
+        images_per_step = self.config.data.batch_size * self.config.optim.accumulate
+        bar = progress.bar(self.total * images_per_step, "train", "img", initial=self.step * images_per_step)
+        clock, since = time.perf_counter(), self.step
+        self.mode.train()
+        with bar:
+            while self.step < self.total:
+                losses = self._step(batches)
+                self.step += 1
+                bar.update(images_per_step)
+                if self.step % self.config.train.log_every == 0 or self.step == self.total:
+                    values = self._checked(losses)
+                    seconds = time.perf_counter() - clock
+                    values["images_per_second"] = (self.step - since) * images_per_step / seconds
+                    self.folder.log(self.step, values, self.started)
+                    bar.set_postfix(loss=f"{values['loss']:.3f}", lr=f"{values['lr']:.4f}")
+                    clock, since = time.perf_counter(), self.step
+                if self.benchmarks and (self.step % self.validate_every == 0 or self.step == self.total):
+                    metrics = self._validate()
+                    clock, since = time.perf_counter(), self.step
+                if self.step % self.save_every == 0 or self.step == self.total:
+                    self._checked(losses)
+                    self._save()
+        if not self.benchmarks:
+            self._write_model("best.safetensors")
+        self.folder.close()
+        return metrics
+
+    def _batches(self) -> Iterator[Batch]:
+        config = self.config
+        accumulate, per_epoch = config.optim.accumulate, self.steps_per_epoch * config.optim.accumulate
+        # An epoch is a whole number of steps, so that a step's batches never straddle two permutations.
+        order = Order(
+            len(self.data),
+            config.data.batch_size,
+            per_epoch,
+            config.train.seed,
+            start=self.step * accumulate,
+            stop=self.total * accumulate,
+        )
+        transform = create_transforms(config.data.transforms)
+        samples = Samples(self.data, transform, tuple(self.backbone.input_size), config.train.seed)
+        return iter(create_loader(samples, order, config.data.workers, pin_memory=self.device.type == "cuda"))
+
+    def _step(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
+        config = self.config
+        set_lr(self.optimizer, lr_at(self.step, self.total, self.steps_per_epoch, config.optim.lr, config.schedule))
+        self.optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        for _ in range(config.optim.accumulate):
+            batch = next(batches)
+            self.replaced += len(batch.replaced)
+            for message in batch.replaced:
+                log.warning("replaced an unreadable file: %s", message)
+            images = self._images(batch.crops)
+            with self._autocast():
+                losses = self.mode(images, batch.labels.to(self.device, non_blocking=True))
+            total = torch.stack(list(losses.values())).sum() / config.optim.accumulate
+            self.scaler.scale(total).backward()
+            for name, loss in losses.items():
+                sums[name] = sums.get(name, 0) + loss.detach() / config.optim.accumulate
+        self.scaler.unscale_(self.optimizer)
+        if config.optim.clip_norm:
+            torch.nn.utils.clip_grad_norm_(self.backbone.parameters(), config.optim.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.mode.after_step()
+        if self.ema:
+            self.ema.update(self.backbone, self.step)
+        return sums
+
+    def _images(self, crops: Tensor) -> Tensor:
+        """uint8 (B, H, W, 3) to float (B, 3, H, W) in [-1, 1]; a permuted view is channels-last already."""
+        images = crops.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        images = (images.float() - 127.5) / 127.5
+        return images if self.config.train.channels_last else images.contiguous()
+
+    def _autocast(self) -> Any:
+        kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.config.train.amp)
+        return nullcontext() if kind is None else torch.autocast(self.device.type, dtype=kind)
+
+    def _checked(self, losses: dict[str, Tensor]) -> dict[str, float]:
+        values = {name: float(loss) for name, loss in losses.items()}
+        if bad := [f"{name} {value}" for name, value in values.items() if not abs(value) < float("inf")]:
+            raise InputError(f"step {self.step}: the loss is not finite ({', '.join(bad)}); lower optim.lr")
+        lr = self.optimizer.param_groups[0]["lr"]
+        return {
+            "loss": sum(values.values()),
+            **values,
+            "lr": lr,
+            "epoch": self.step / self.steps_per_epoch,
+            "unreadable": self.replaced,
+        }
+
+    # -- validation and models -----------------------------------------------------------------------------
+
+    def _weights(self) -> dict[str, Tensor]:
+        return self.ema.state if self.ema else self.backbone.state_dict()
+
+    def _network(self) -> torch.nn.Module:
+        """A copy of the network with the weights that count, in float32, uncompiled."""
+        network = BACKBONES.create(self.config.model.backbone)
+        network.load_state_dict({name: tensor.cpu() for name, tensor in self._weights().items()})
+        return network.eval()
+
+    def _validate(self) -> dict[str, float]:
+        # Rebuilding draws random weights: the run's own random state must not notice.
+        with torch.random.fork_rng():
+            network = self._network()
+        if self.config.train.channels_last:
+            network.to(memory_format=torch.channels_last)
+        embed = TorchEmbedder(network, self.contract, device=str(self.device))
+        metrics: dict[str, float] = {}
+        for benchmark in self.benchmarks:
+            report = evaluation.evaluate(benchmark, embed)
+            evaluation.write_json([report], self.folder.path / "reports" / f"{report.name}-{self.step:08d}.json")
+            metrics |= {f"{report.name}/{key}": value for key, value in report.metrics.items()}
+        self.folder.log(self.step, metrics, self.started)
+        wanted = self.config.validation.metric
+        scores = [value for key, value in metrics.items() if key.endswith(f"/{wanted}")]
+        if not scores:
+            raise InputError(f"validation.metric is {wanted!r}, the reports have: {', '.join(metrics)}")
+        score = sum(scores) / len(scores)
+        log.info("step %d: %s %.4f", self.step, wanted, score)
+        if score > self.best:
+            self.best = score
+            self._write_model("best.safetensors")
+        return metrics
+
+    def _write_model(self, name: str) -> None:
+        with torch.random.fork_rng():
+            network = self._network()
+        self.contract = replace(self.contract, weights_sha256="")
+        save_model(self.folder.path / name, network, self.config.model.backbone, self.contract)
+
+    def _save(self) -> None:
+        self._write_model("last.safetensors")
+        self.folder.save_state(self._state())
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise InputError(f"train.device is {name!r}: {str(error).splitlines()[0]}") from None
+
+
+def train(config: Config, out: Path) -> dict[str, float]:
+    """Train a config in a run folder, or continue the run that lies there; the last validation's metrics."""
+    return Trainer(config, out).run()
+
+
+def describe(config: Config) -> str:
+    """What a config would train: sizes, steps and the learning rate along the way; nothing is written."""
+    data = DATASETS.create(config.data.train)
+    backbone = BACKBONES.create(config.model.backbone)
+    head = create_head(config.model.head, backbone.embedding_dim, len(data.classes), config.model.loss)
+    per_epoch = steps_per_epoch(len(data), config)
+    total = max(1, round(config.train.epochs * per_epoch))
+    rates = [lr_at(total * part // 8, total, per_epoch, config.optim.lr, config.schedule) for part in range(8)]
+    rows = {
+        "images": f"{len(data):,}",
+        "identities": f"{len(data.classes):,}",
+        "backbone": f"{config.model.backbone}, {count(backbone):,} parameters",
+        "head": f"{config.model.head}, {count(head):,} parameters",
+        "steps": f"{total:,} ({per_epoch:,} an epoch) of {config.data.batch_size * config.optim.accumulate} images",
+        "lr": " ".join(f"{rate:.4g}" for rate in rates),
+    }
+    return "\n".join(f"{name:12}{value}" for name, value in rows.items())
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def steps_per_epoch(images: int, config: Config) -> int:
+    per_step = config.data.batch_size * config.optim.accumulate
+    if images < per_step:
+        raise InputError(f"{config.data.train}: {images} images, fewer than one step of {per_step}")
+    return images // config.data.batch_size // config.optim.accumulate
