@@ -1,1 +1,5 @@
-"""backbones"""
+"""Backbones: one file per family, one registered function per variant."""
+
+from facezoo.backbones import mobilefacenet
+
+__all__ = ["mobilefacenet"]

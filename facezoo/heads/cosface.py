@@ -1,0 +1,32 @@
+"""CosFace, which is AM-Softmax: a margin on the cosine."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from facezoo.heads.margin import put_target, take_target
+from facezoo.registry import HEADS
+
+
+@HEADS.register
+class CosFace(nn.Module):
+    """Takes the margin from the true class's cosine; https://arxiv.org/abs/1801.09414.
+
+    Args:
+        margin: m.
+        scale: s, the inverse temperature.
+    """
+
+    def __init__(self, margin: float = 0.35, scale: float = 64.0) -> None:
+        super().__init__()
+        self.margin, self.scale = margin, scale
+
+    def forward(self, cosine: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
+        """Logits (B, C) from cosines (B, C), labels (B,) and embedding norms (B, 1)."""
+        return self.scale * put_target(cosine, labels, take_target(cosine, labels) - self.margin)
+
+
+@HEADS.register
+def amsoftmax(margin: float = 0.35, scale: float = 30.0) -> CosFace:
+    """The same formula with the scale of the AM-Softmax paper; https://arxiv.org/abs/1801.05599."""
+    return CosFace(margin, scale)

@@ -1,0 +1,48 @@
+"""MV-Softmax: hard negatives count more."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from facezoo.heads.margin import add_angle, put_target, take_target
+from facezoo.registry import HEADS
+
+
+@HEADS.register
+class MVSoftmax(nn.Module):
+    """Weighs misclassified negatives up; https://arxiv.org/abs/1912.00833.
+
+    A negative is hard if its cosine is above the true class's cosine after the margin.
+
+    Args:
+        margin: m, taken from the cosine of the true class (`am`) or added to its angle, radians (`arc`).
+        weight: t; at 1 a hard negative counts as any other.
+        scale: s, the inverse temperature.
+        kind: `am` or `arc`, the margin's form.
+        easy_margin: put the margin on the true class only where its cosine is above m (`am`) or 0 (`arc`), as the
+            authors' code does; the paper's formula has no such condition.
+    """
+
+    def __init__(
+        self,
+        margin: float = 0.35,
+        weight: float = 1.12,
+        scale: float = 32.0,
+        kind: Literal["am", "arc"] = "am",
+        easy_margin: bool = False,
+    ) -> None:
+        super().__init__()
+        self.margin, self.weight, self.scale, self.kind, self.easy_margin = margin, weight, scale, kind, easy_margin
+
+    def forward(self, cosine: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
+        """Logits (B, C) from cosines (B, C), labels (B,) and embedding norms (B, 1)."""
+        plain = take_target(cosine, labels)
+        target = plain - self.margin if self.kind == "am" else add_angle(plain, self.margin)
+        hard = self.weight * cosine + self.weight - 1
+        logits = torch.where(cosine > target, hard, cosine)
+        if self.easy_margin:
+            target = torch.where(plain > (self.margin if self.kind == "am" else 0), target, plain)
+        return self.scale * put_target(logits, labels, target)
