@@ -1,0 +1,223 @@
+"""Labelled crops: what every reader of training data gives, and how it says what is wrong with the data."""
+
+from __future__ import annotations
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo import progress
+from facezoo.image import read_image
+from facezoo.types import Crop, InputError
+
+log = logging.getLogger(__name__)
+
+Labels = NDArray[np.int64]
+
+SHOWN = 3
+"""How many examples a message names."""
+
+MAX_THREADS = 16
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How often something was found, and where first."""
+
+    count: int = 0
+    first: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, places: Iterable[str]) -> Finding:
+        count, first = 0, []
+        for place in places:
+            if count < SHOWN:
+                first.append(place)
+            count += 1
+        return cls(count, tuple(first))
+
+    def __str__(self) -> str:
+        return f"{self.count:,} ({', '.join(self.first)}{', ...' if self.count > len(self.first) else ''})"
+
+
+NOTHING = Finding()
+
+
+@dataclass(frozen=True)
+class Problems:
+    """What a reader found while it opened its data.
+
+    Attributes:
+        entries: images listed, before anything was left out.
+        blank_lines: skipped; the places are file:line.
+        missing: files that do not exist, left out.
+        unreadable: files that do not decode, left out; they are looked for with check=true only.
+        stray: images outside of any identity folder, left out.
+        empty: identity folders without an image; they make no class.
+        gaps: integer labels between 0 and the largest that have no image; the others moved up.
+        small: identities with fewer than min_images images, left out with their images.
+    """
+
+    entries: int
+    blank_lines: Finding = NOTHING
+    missing: Finding = NOTHING
+    unreadable: Finding = NOTHING
+    stray: Finding = NOTHING
+    empty: Finding = NOTHING
+    gaps: Finding = NOTHING
+    small: Finding = NOTHING
+
+    def __bool__(self) -> bool:
+        return any(self._findings().values())
+
+    def _findings(self) -> dict[str, Finding]:
+        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "entries"}
+        return {name: finding for name, finding in found.items() if finding.count}
+
+    def summary(self) -> str:
+        """One sentence: the entries and, of each kind of problem, the count and the first places."""
+        words = {
+            "blank_lines": "blank lines skipped",
+            "missing": "missing files left out",
+            "unreadable": "unreadable files left out",
+            "stray": "images outside of identity folders left out",
+            "empty": "empty identity folders",
+            "gaps": "labels without an image",
+            "small": "identities with too few images left out",
+        }
+        found = "; ".join(f"{words[name]}: {finding}" for name, finding in self._findings().items())
+        return f"{self.entries:,} entries" + (f"; {found}" if found else "")
+
+
+class Names:
+    """Millions of short strings in one buffer of UTF-8 bytes, instead of one object each."""
+
+    def __init__(self, names: Iterable[bytes]) -> None:
+        buffer, ends = bytearray(), [0]
+        for name in names:
+            buffer += name
+            ends.append(len(buffer))
+        self._buffer, self._ends = bytes(buffer), np.array(ends, np.int64)
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    def __getitem__(self, index: int) -> str:
+        return self.raw(range(len(self))[index]).decode()
+
+    def raw(self, index: int) -> bytes:
+        return self._buffer[self._ends[index] : self._ends[index + 1]]
+
+    def take(self, indices: NDArray[np.intp]) -> Names:
+        """The names at these places."""
+        return Names(self.raw(int(i)) for i in indices)
+
+
+class Dataset(ABC):
+    """Crops with integer labels.
+
+    Attributes:
+        labels: (N,) int64, from 0 to C - 1, every one of them used.
+        classes: C names; `classes[label]` is the label's name in the source.
+        problems: what was wrong with the source and was left out.
+    """
+
+    labels: Labels
+    classes: list[str]
+    problems: Problems
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @abstractmethod
+    def read(self, index: int) -> Crop:
+        """The crop, uint8 RGB (H, W, 3), in the size of the source.
+
+        Raises:
+            InputError: it cannot be read or decoded.
+        """
+
+    @abstractmethod
+    def name(self, index: int) -> str:
+        """Where the crop comes from, for messages."""
+
+
+class FileDataset(Dataset):
+    """One image file per crop, below one folder.
+
+    Args:
+        root: the folder.
+        names: N paths relative to it, forward slashes.
+        labels: (N,) integers of any values; they are numbered anew from 0 in rising order.
+        classes: the name of each label value.
+        problems: what was found so far.
+        check: decode every image once now, in parallel.
+        unreadable: what to do with images that do not decode: fail, or drop them.
+        min_images: identities with fewer images are left out.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        names: Names,
+        labels: Labels,
+        classes: dict[int, str],
+        problems: dict[str, Finding],
+        check: bool = False,
+        unreadable: Literal["fail", "drop"] = "fail",
+        min_images: int = 1,
+    ) -> None:
+        if unreadable == "drop" and not check:
+            raise InputError(f"{root}: unreadable=drop needs check=true, otherwise nothing looks for unreadable files")
+        self.root, self._names = Path(root), names
+        entries, keep = len(names), np.ones(len(names), bool)
+        if check:
+            broken = self._broken()
+            keep[broken] = False
+            problems["unreadable"] = Finding.of(names[i] for i in broken)
+            if broken and unreadable == "fail":
+                raise InputError(
+                    f"{root}: unreadable images: {problems['unreadable']}; repair them or write unreadable=drop"
+                )
+        values, codes, counts = np.unique(labels[keep], return_inverse=True, return_counts=True)
+        small = counts < min_images
+        problems["small"] = Finding.of(classes[int(value)] for value in values[small])
+        kept = np.flatnonzero(keep)[~small[codes]]
+        if len(kept) == 0:
+            raise InputError(f"{root}: no image is left ({Problems(entries, **problems).summary()})")
+        if len(kept) < entries:
+            self._names = names.take(kept)
+        values, codes = np.unique(labels[kept], return_inverse=True)
+        self.labels = codes.astype(np.int64)
+        self.classes = [classes[int(value)] for value in values]
+        self.problems = Problems(entries, **problems)
+        if self.problems:
+            log.warning("%s: %s", root, self.problems.summary())
+
+    def read(self, index: int) -> Crop:
+        return read_image(self.name(index))
+
+    def name(self, index: int) -> str:
+        return os.path.join(self.root, self._names[index])  # noqa: PTH118 - Path costs as much as a small read
+
+    def _broken(self) -> list[int]:
+        """Indices of the images that do not decode; decoding releases the interpreter lock."""
+        with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
+            reads = pool.map(self._reads, range(len(self._names)))
+            tracked = progress.track(reads, "check", "images", len(self._names))
+            return [index for index, reads_well in enumerate(tracked) if not reads_well]
+
+    def _reads(self, index: int) -> bool:
+        try:
+            self.read(index)
+        except InputError:
+            return False
+        return True

@@ -1,0 +1,108 @@
+"""Transforms that move pixels: flip, crop, affine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from facezoo.data.transforms import Transform
+from facezoo.registry import TRANSFORMS
+from facezoo.types import Crop
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class Flip(Transform):
+    """The mirror image, left and right exchanged."""
+
+    probability: float = 0.5
+
+    def apply(self, crop: Crop, rng: np.random.Generator) -> Crop:
+        return cv2.flip(crop, 1)  # type: ignore[return-value]
+
+
+@TRANSFORMS.register(name="crop")
+@dataclass(frozen=True)
+class RandomCrop(Transform):
+    """A random part of the crop: scaled up to the whole size, or left in place on black.
+
+    `area=(0.766,0.766),ratio=(1,1),probability=1` is the usual "resize to 128, crop 112";
+    `area=(0.2,1),ratio=(0.75,1.33),outside=black,probability=0.2` is AdaFace's,
+    https://arxiv.org/abs/2204.00964.
+
+    Args:
+        area: smallest and largest part of the area that is kept.
+        ratio: smallest and largest width / height of the part, over that of the crop; drawn log-uniformly.
+        outside: what becomes of the rest: `zoom` scales the part up over it, `black` blackens it.
+    """
+
+    area: tuple[float, float] = (0.8, 1.0)
+    ratio: tuple[float, float] = (0.95, 1.05)
+    outside: Literal["zoom", "black"] = "zoom"
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_range("area", 0.01, 1)
+        self.require_range("ratio", 0.1, 10)
+
+    def apply(self, crop: Crop, rng: np.random.Generator) -> Crop:
+        height, width = crop.shape[:2]
+        area = rng.uniform(*self.area)
+        ratio = math.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
+        # A part that is wider or higher than the crop is cut: with area 1 nothing is left to choose.
+        across, down = min(1.0, math.sqrt(area * ratio)), min(1.0, math.sqrt(area / ratio))
+        left, top = rng.uniform(0, 1 - across) * width, rng.uniform(0, 1 - down) * height
+        if self.outside == "black":
+            x0, y0, x1, y1 = round(left), round(top), round(left + across * width), round(top + down * height)
+            kept = np.zeros_like(crop)
+            kept[y0:y1, x0:x1] = crop[y0:y1, x0:x1]
+            return kept
+        # Pixel centres lie at whole numbers: edges are at -0.5.
+        back = np.array([[across, 0, left + across / 2 - 0.5], [0, down, top + down / 2 - 0.5]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        return cv2.warpAffine(crop, back, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
+
+
+BORDERS = {"reflect": cv2.BORDER_REFLECT_101, "black": cv2.BORDER_CONSTANT}
+
+
+@TRANSFORMS.register
+@dataclass(frozen=True)
+class Affine(Transform):
+    """Turned and scaled about the centre, and shifted.
+
+    Args:
+        degrees: turned by up to this, either way.
+        scale: smallest and largest factor of size, drawn uniformly.
+        shift: moved by up to this part of width and height.
+        border: what lies outside of the crop: its mirror image, or black.
+    """
+
+    degrees: float = 10.0
+    scale: tuple[float, float] = (0.95, 1.05)
+    shift: float = 0.03
+    border: Literal["reflect", "black"] = "reflect"
+    probability: float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(0 <= self.degrees <= 180, "degrees", self.degrees, "between 0 and 180")
+        self.require(0 <= self.shift <= 1, "shift", self.shift, "between 0 and 1")
+        self.require_range("scale", 0.1, 10)
+
+    def apply(self, crop: Crop, rng: np.random.Generator) -> Crop:
+        height, width = crop.shape[:2]
+        angle = math.radians(rng.uniform(-self.degrees, self.degrees))
+        scale = rng.uniform(*self.scale)
+        shift = rng.uniform(-self.shift, self.shift, 2) * (width, height)
+        linear = scale * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+        centre = np.array([(width - 1) / 2, (height - 1) / 2])
+        matrix = np.column_stack([linear, centre - linear @ centre + shift])
+        return cv2.warpAffine(  # type: ignore[return-value]
+            crop, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=BORDERS[self.border], borderValue=0
+        )
