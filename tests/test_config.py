@@ -1,0 +1,69 @@
+"""A config is strict about keys and types, and survives its own TOML."""
+
+from __future__ import annotations
+
+import pytest
+
+from facezoo.config import config_from_dict, config_to_toml, load_config
+from facezoo.types import InputError
+
+
+@pytest.fixture
+def toml(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('[data]\ntrain = "folder:root=faces"\n[optim]\nlr = 0.05\n')
+    return path
+
+
+def test_defaults_fill_what_the_file_leaves_out(toml):
+    config = load_config(toml)
+
+    assert (config.optim.lr, config.optim.momentum, config.data.batch_size) == (0.05, 0.9, 64)
+
+
+def test_overrides_win_and_keep_their_types(toml):
+    config = load_config(
+        toml, {"optim.lr": "0.2", "model.head": "cosface:margin=0.4", "schedule.milestones": "[3.0, 5.0]"}
+    )
+
+    assert (config.optim.lr, config.model.head) == (0.2, "cosface:margin=0.4")
+    assert config.schedule.milestones == [3.0, 5.0]
+
+
+def test_the_resolved_config_reads_back_equal(toml, tmp_path):
+    config = load_config(toml, {"optim.name": "adamw", "train.amp": "bf16"})
+    again = tmp_path / "again.toml"
+    again.write_text(config_to_toml(config))
+
+    assert load_config(again) == config
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"optim.learning_rate": "1"}, "learning_rate"),
+        ({"optimizer.lr": "1"}, "optimizer"),
+        ({"optim.lr": "fast"}, "optim.lr"),
+        ({"data.batch_size": "1.5"}, "data.batch_size"),
+        ({"train.amp": "int4"}, "train.amp"),
+        ({"optim.lr": "0"}, "above 0"),
+        ({"optim.ema": "1"}, "optim.ema"),
+    ],
+)
+def test_wrong_keys_and_types_are_named(toml, overrides, message):
+    with pytest.raises(InputError, match=message):
+        load_config(toml, overrides)
+
+
+def test_a_config_without_data_is_refused():
+    with pytest.raises(InputError, match="data"):
+        config_from_dict({"name": "x"})
+
+
+def test_broken_toml_is_one_sentence(tmp_path):
+    path = tmp_path / "broken.toml"
+    path.write_text("[data\n")
+    with pytest.raises(InputError, match="not valid TOML"):
+        load_config(path)
+    with pytest.raises(InputError, match="no such file"):
+        load_config(tmp_path / "missing.toml")
