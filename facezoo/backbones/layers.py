@@ -70,6 +70,89 @@ class ConvBNPReLU(ConvBN):
         return self.prelu(super().forward(x))
 
 
+class SqueezeExcite(nn.Module):
+    """Weighs the channels by what the whole map shows; https://arxiv.org/abs/1709.01507."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.reduce = conv(channels, channels // 16, 1)
+        self.expand = conv(channels // 16, channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.expand(self.reduce(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
+
+
+class Shortcut(nn.Module):
+    """The way around a unit: every stride-th pixel, or a 1x1 convolution where the channels change."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, projected: bool) -> None:
+        super().__init__()
+        self.stride = stride
+        self.projection = ConvBN(inputs, outputs, 1, stride) if projected else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.projection is not None:
+            return self.projection(x)
+        return x if self.stride == 1 else x[:, :, :: self.stride, :: self.stride]
+
+
+class BasicUnit(nn.Module):
+    """BN, conv 3x3, BN, PReLU, conv 3x3, BN, added to the shortcut; no activation after the sum.
+
+    Args:
+        inner: have the second BatchNorm.
+        squeeze: end in squeeze-and-excitation.
+        projected: convolve the shortcut also where the channels stay the same.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        stride: int = 1,
+        inner: bool = True,
+        squeeze: bool = False,
+        projected: bool = False,
+    ) -> None:
+        super().__init__()
+        self.shortcut = Shortcut(inputs, outputs, stride, projected or inputs != outputs)
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = conv(inputs, outputs, 3)
+        self.bn2 = nn.BatchNorm2d(outputs) if inner else nn.Identity()
+        self.prelu = nn.PReLU(outputs)
+        self.conv2 = conv(outputs, outputs, 3, stride)
+        self.bn3 = nn.BatchNorm2d(outputs)
+        self.se = SqueezeExcite(outputs) if squeeze else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.prelu(self.bn2(self.conv1(self.bn1(x))))
+        return self.shortcut(x) + self.se(self.bn3(self.conv2(y)))
+
+
+class BottleneckUnit(nn.Module):
+    """As `BasicUnit`, by way of a quarter of the channels: conv 1x1, 3x3, 1x1; the last has the stride."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1, squeeze: bool = False) -> None:
+        super().__init__()
+        middle = outputs // 4
+        self.shortcut = Shortcut(inputs, outputs, stride, inputs != outputs)
+        self.bn1 = nn.BatchNorm2d(inputs)
+        self.conv1 = conv(inputs, middle, 1)
+        self.bn2 = nn.BatchNorm2d(middle)
+        self.prelu1 = nn.PReLU(middle)
+        self.conv2 = conv(middle, middle, 3)
+        self.bn3 = nn.BatchNorm2d(middle)
+        self.prelu2 = nn.PReLU(middle)
+        self.conv3 = conv(middle, outputs, 1, stride)
+        self.bn4 = nn.BatchNorm2d(outputs)
+        self.se = SqueezeExcite(outputs) if squeeze else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.prelu1(self.bn2(self.conv1(self.bn1(x))))
+        y = self.prelu2(self.bn3(self.conv2(y)))
+        return self.shortcut(x) + self.se(self.bn4(self.conv3(y)))
+
+
 class GDC(nn.Module):
     """Global depthwise convolution to an embedding; https://arxiv.org/abs/1804.07573.
 
