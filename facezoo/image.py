@@ -20,7 +20,8 @@ MAX_PIXELS = 80_000_000
 MAX_BYTES = 200_000_000
 """Larger files are refused before they are read."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "MPO")
+# The MPO files of phones are opened as JPEG.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm"})
 
 

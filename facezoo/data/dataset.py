@@ -158,6 +158,7 @@ class FileDataset(Dataset):
         names: N paths relative to it, forward slashes.
         labels: (N,) integers of any values; they are numbered anew from 0 in rising order.
         classes: the name of each label value.
+        entries: images listed, before any was left out.
         problems: what was found so far.
         check: decode every image once now, in parallel.
         unreadable: what to do with images that do not decode: fail, or drop them.
@@ -170,6 +171,7 @@ class FileDataset(Dataset):
         names: Names,
         labels: Labels,
         classes: dict[int, str],
+        entries: int,
         problems: dict[str, Finding],
         check: bool = False,
         unreadable: Literal["fail", "drop"] = "fail",
@@ -178,7 +180,7 @@ class FileDataset(Dataset):
         if unreadable == "drop" and not check:
             raise InputError(f"{root}: unreadable=drop needs check=true, otherwise nothing looks for unreadable files")
         self.root, self._names = Path(root), names
-        entries, keep = len(names), np.ones(len(names), bool)
+        keep = np.ones(len(names), bool)
         if check:
             broken = self._broken()
             keep[broken] = False
@@ -193,7 +195,7 @@ class FileDataset(Dataset):
         kept = np.flatnonzero(keep)[~small[codes]]
         if len(kept) == 0:
             raise InputError(f"{root}: no image is left ({Problems(entries, **problems).summary()})")
-        if len(kept) < entries:
+        if len(kept) < len(names):
             self._names = names.take(kept)
         values, codes = np.unique(labels[kept], return_inverse=True)
         self.labels = codes.astype(np.int64)

@@ -62,8 +62,8 @@ class Folder(FileDataset):
         if not found:
             raise InputError(f"{root}: no image in any folder below it; expected {root}/IDENTITY/IMAGE")
         problems = {"stray": Finding.of(stray), "empty": Finding.of(empty)}
-        names = Names(found)
-        super().__init__(root, names, np.array(labels, np.int64), classes, problems, check, unreadable, min_images)
+        values = np.array(labels, np.int64)
+        super().__init__(root, Names(found), values, classes, len(found), problems, check, unreadable, min_images)
 
 
 def _utf8(path: Path, root: Path) -> bytes:

@@ -53,7 +53,7 @@ class ListFile(FileDataset):
         path = Path(path)
         root = path.parent if root is None else Path(root)
         names, values, blank = _parse(path, root)
-        problems = {"blank_lines": blank}
+        entries, problems = len(names), {"blank_lines": blank}
         absent = _absent(root, names)
         if len(absent):
             problems["missing"] = Finding.of(names[i] for i in absent)
@@ -66,7 +66,7 @@ class ListFile(FileDataset):
             names, values = names.take(kept), values[kept]
         problems["gaps"] = _gaps(values)
         classes = {int(value): str(value) for value in np.unique(values)}
-        super().__init__(root, names, values, classes, problems, check, unreadable, min_images)
+        super().__init__(root, names, values, classes, entries, problems, check, unreadable, min_images)
 
 
 def _parse(path: Path, root: Path) -> tuple[Names, Labels, Finding]:
