@@ -140,7 +140,7 @@ class Trainer:
                     seconds = time.perf_counter() - clock
                     values["images_per_second"] = (self.step - since) * images_per_step / seconds
                     self.folder.log(self.step, values, self.started)
-                    bar.set_postfix(loss=f"{values['loss']:.3f}", lr=f"{values['lr']:.4f}")
+                    bar.set_postfix(loss=f"{values['loss']:.3f}", lr=f"{values['lr']:.4f}", refresh=False)
                     clock, since = time.perf_counter(), self.step
                 if self.benchmarks and (self.step % self.validate_every == 0 or self.step == self.total):
                     metrics = self._validate()
