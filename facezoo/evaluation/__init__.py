@@ -1,1 +1,25 @@
-"""evaluation"""
+"""Benchmarks, the scores they give, and the reports that say how the scores were taken."""
+
+from facezoo.evaluation import benchmarks
+from facezoo.evaluation.benchmarks import draw_pairs
+from facezoo.evaluation.folds import fold_accuracy
+from facezoo.evaluation.photos import Photo
+from facezoo.evaluation.report import Report, read_json, table, to_json, write_json
+from facezoo.evaluation.run import embed_photos, evaluate, needs_locate
+from facezoo.evaluation.verification import Verification
+
+__all__ = [
+    "Photo",
+    "Report",
+    "Verification",
+    "benchmarks",
+    "draw_pairs",
+    "embed_photos",
+    "evaluate",
+    "fold_accuracy",
+    "needs_locate",
+    "read_json",
+    "table",
+    "to_json",
+    "write_json",
+]

@@ -1,0 +1,260 @@
+"""Verification benchmarks by name: LFW, pair lists, insightface packs, and folders of people."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.evaluation.folds import consecutive_folds, stratified_folds
+from facezoo.evaluation.packs import read_pack
+from facezoo.evaluation.pairs import PairList, read_lfw_pairs, read_pairs
+from facezoo.evaluation.photos import Photo, read_landmarks
+from facezoo.evaluation.verification import ThresholdRule, Verification
+from facezoo.image import find_images
+from facezoo.registry import BENCHMARKS
+from facezoo.types import FloatArray, InputError
+
+Missing = Literal["error", "drop"]
+
+LANDMARKS = "landmarks.csv"
+
+
+@BENCHMARKS.register
+def lfw(
+    root: Path,
+    pairs: Path | None = None,
+    landmarks: Path | Literal["auto"] | None = "auto",
+    aligned: str | None = None,
+    missing: Missing = "error",
+    folds: int | None = None,
+    rule: ThresholdRule = "exact",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Verification:
+    """LFW, and every set with its list (XQLFW, SLLFW, RFW): photos `root/name/name_0001.jpg`.
+
+    Args:
+        root: folder of the people.
+        pairs: the list; `root/pairs.txt` unless given.
+        landmarks: CSV of five points for each photo; auto takes `root/landmarks.csv` if it is there, none asks
+            the detector. A photo that the CSV does not name counts as one without a face.
+        aligned: the photos are crops, aligned to this template (`arcface`).
+        missing: what to do about photos that are not there: stop, or drop their pairs and count them.
+        folds: of consecutive pairs; those of the list's header, or 10, unless given.
+        rule: how thresholds are chosen: exact, or the grids of FaceX-Zoo and insightface.
+        resamples: of the bootstrap intervals; identities are drawn.
+        seed: of the bootstrap.
+    """
+    listed = read_lfw_pairs(pairs or root / "pairs.txt")
+    fold = consecutive_folds(len(listed.same), folds or listed.folds or 10)
+    benchmark = _from_list("lfw", listed, fold, root, landmarks, aligned, missing, rule, resamples, seed)
+    people = [photo.name.rpartition("/")[0] for photo in benchmark.photos]
+    return replace(benchmark, identity=np.unique(people, return_inverse=True)[1])
+
+
+@BENCHMARKS.register(name="pairs")
+def pair_list(
+    path: Path,
+    root: Path,
+    landmarks: Path | Literal["auto"] | None = "auto",
+    aligned: str | None = None,
+    missing: Missing = "error",
+    folds: int = 10,
+    rule: ThresholdRule = "exact",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Verification:
+    """Pairs of a list `left right label`, or two lines `photo label` each as CPLFW and CALFW have them.
+
+    Folds are blocks of either kind in the order of the list, so that genuine and impostor pairs are spread evenly
+    also where the list names all genuine pairs first. Identities are not known: intervals resample pairs.
+
+    Args:
+        path: the list; photo paths are relative to root.
+        root: folder of the photos.
+        landmarks, aligned, missing, rule, resamples, seed: as for lfw.
+        folds: how many.
+    """
+    listed = read_pairs(path)
+    fold = stratified_folds(listed.same, folds)
+    return _from_list(path.stem, listed, fold, root, landmarks, aligned, missing, rule, resamples, seed)
+
+
+@BENCHMARKS.register(name="bin")
+def pack(
+    path: Path,
+    aligned: str | None = "arcface",
+    folds: int = 10,
+    rule: ThresholdRule = "exact",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Verification:
+    """An insightface verification pack (`lfw.bin`, `cfp_fp.bin`, `agedb_30.bin`): crops with consecutive folds.
+
+    Images that occur in many pairs are embedded once. Identities are not in the file: intervals resample pairs.
+
+    Args:
+        path: the pack.
+        aligned: template of its crops; none if they are raw photos.
+        folds, rule, resamples, seed: as for lfw.
+    """
+    images, same = read_pack(path)
+    index: dict[bytes, int] = {}
+    which = np.array([index.setdefault(image, len(index)) for image in images], np.intp)
+    first = {position: k for k, position in reversed(list(enumerate(which)))}
+    photos = [Photo(f"{path.stem} image {first[k]}", image) for image, k in index.items()]
+    return Verification(
+        path.stem,
+        photos,
+        which[::2],
+        which[1::2],
+        same,
+        consecutive_folds(len(same), folds),
+        aligned,
+        rule=rule,
+        resamples=resamples,
+        seed=seed,
+    )
+
+
+@BENCHMARKS.register
+def folder(
+    root: Path,
+    pairs: int = 6000,
+    aligned: str | None = None,
+    landmarks: Path | Literal["auto"] | None = "auto",
+    folds: int = 10,
+    rule: ThresholdRule = "exact",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Verification:
+    """Pairs drawn from a folder with one folder of photos for each person; half of them genuine where there are enough.
+
+    Args:
+        root: folder of the people.
+        pairs: how many to draw.
+        aligned, landmarks, folds, rule, resamples: as for lfw.
+        seed: of the pairs and of the bootstrap.
+    """
+    paths = find_images(root)
+    names = [path.relative_to(root).as_posix() for path in paths]
+    if loose := [name for name in names if "/" not in name]:
+        raise InputError(f"{root}: {len(loose)} photos are in no person's folder, such as {loose[0]}")
+    identity = np.unique([name.partition("/")[0] for name in names], return_inverse=True)[1]
+    left, right = draw_pairs(identity, pairs, seed)
+    points = _landmarks(root, landmarks, aligned, names)
+    return Verification(
+        root.name,
+        [Photo(name, path, points.get(name)) for name, path in zip(names, paths)],
+        left,
+        right,
+        identity[left] == identity[right],
+        stratified_folds(identity[left] == identity[right], folds),
+        aligned,
+        identity,
+        rule,
+        resamples,
+        seed,
+        {"pair list": f"drawn from {len(np.unique(identity))} people, seed {seed}"},
+    )
+
+
+def draw_pairs(identity: NDArray[np.intp], pairs: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Indices (P,) of distinct pairs of photos with the identities (N,): genuine ones first, half if there are enough.
+
+    Raises:
+        InputError: no genuine or no impostor pair exists.
+    """
+    generator = np.random.default_rng(seed)
+    order = np.argsort(identity, kind="stable")
+    starts = np.flatnonzero(np.diff(identity[order], prepend=-1))
+    sizes = np.diff(np.append(starts, len(order)))
+    # Every pair has a rank: genuine ones person by person, impostor ones photo by photo with those of later people.
+    genuine_ends = np.cumsum(sizes * (sizes - 1) // 2)
+    impostor_ends = np.cumsum(len(order) - np.repeat(starts + sizes, sizes))
+    if not len(order) or not genuine_ends[-1] or not impostor_ends[-1]:
+        raise InputError("pairs: two people and a second photo of one of them are needed")
+    genuine = min(pairs // 2, int(genuine_ends[-1]))
+    impostor = min(pairs - genuine, int(impostor_ends[-1]))
+    rank = np.sort(generator.choice(int(genuine_ends[-1]), genuine, replace=False))
+    person = np.searchsorted(genuine_ends, rank, side="right")
+    rank = rank - np.append(0, genuine_ends)[person]
+    second = ((1 + np.sqrt(1 + 8 * rank)) // 2).astype(np.intp)
+    first = rank - second * (second - 1) // 2
+    rank = np.sort(generator.choice(int(impostor_ends[-1]), impostor, replace=False))
+    position = np.searchsorted(impostor_ends, rank, side="right")
+    other = len(order) - 1 - (rank - np.append(0, impostor_ends)[position])
+    left = np.concatenate([starts[person] + first, position])
+    right = np.concatenate([starts[person] + second, other])
+    return order[left], order[right]
+
+
+def _from_list(
+    name: str,
+    listed: PairList,
+    fold: NDArray[np.intp],
+    root: Path,
+    landmarks: Path | Literal["auto"] | None,
+    aligned: str | None,
+    missing: Missing,
+    rule: ThresholdRule,
+    resamples: int,
+    seed: int,
+) -> Verification:
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder")
+    names, left, right = listed.photos()
+    there = np.array([(root / photo).is_file() for photo in names])
+    notes: dict[str, str | int] = {}
+    if listed.announced not in (None, len(listed.same)):
+        notes["pair list"] = f"has {len(listed.same)} pairs where its first line announces {listed.announced}"
+    kept = there[left] & there[right]
+    if not there.all():
+        gone = [photo for photo, present in zip(names, there) if not present]
+        if missing == "error":
+            raise InputError(
+                f"{root}: {len(gone)} of {len(names)} photos are not there, the first: {', '.join(gone[:3])}; "
+                "correct root, or leave their pairs out with missing=drop"
+            )
+        if not kept.any():
+            raise InputError(f"{root}: none of the {len(names)} photos of the list gives a pair; correct root")
+        notes["pairs dropped"] = f"{int((~kept).sum())}, because {len(gone)} photos are not there"
+        used = np.unique(np.concatenate([left[kept], right[kept]]))
+        left, right = np.searchsorted(used, left[kept]), np.searchsorted(used, right[kept])
+        names = [names[k] for k in used]
+    points = _landmarks(root, landmarks, aligned, names)
+    photos = [Photo(photo, root / photo, points.get(photo)) for photo in names]
+    return Verification(
+        name,
+        photos,
+        left,
+        right,
+        listed.same[kept],
+        fold[kept],
+        aligned,
+        rule=rule,
+        resamples=resamples,
+        seed=seed,
+        notes=notes,
+    )
+
+
+def _landmarks(
+    root: Path, landmarks: Path | Literal["auto"] | None, aligned: str | None, names: list[str]
+) -> dict[str, FloatArray]:
+    """Landmarks by photo name; empty where they are not used."""
+    if aligned is not None:
+        if isinstance(landmarks, Path):
+            raise InputError(f"{root}: landmarks={landmarks} and aligned={aligned} exclude each other")
+        return {}
+    if landmarks is None or (landmarks == "auto" and not (root / LANDMARKS).is_file()):
+        return {}
+    path = root / LANDMARKS if landmarks == "auto" else Path(landmarks)
+    points = read_landmarks(path)
+    if not any(name in points for name in names):
+        raise InputError(f"{path}: names none of the photos of {root}; its paths must be relative to that folder")
+    return points

@@ -1,0 +1,99 @@
+"""How far a metric can be trusted: t-interval over folds, and bootstrap over identities or pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.evaluation.folds import Folds
+from facezoo.types import FloatArray, InputError
+
+LEVEL = 0.95
+
+
+def t_quantile(level: float, freedom: int) -> float:
+    """The t with P(|T| < t) = level for a whole number of degrees of freedom, from the series of A&S 26.7.3-4."""
+    low, high = 0.0, 1.0
+    while _t_within(high, freedom) < level:
+        low, high = high, 2 * high
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if _t_within(middle, freedom) < level else (low, middle)
+    return high
+
+
+def _t_within(t: float, freedom: int) -> float:
+    """P(|T| < t)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    sine, cosine = math.sin(angle), math.cos(angle)
+    odd = freedom % 2
+    term = cosine if odd else 1.0
+    total = term if freedom > 1 else 0.0
+    for k in range(2 + odd, freedom - 1, 2):
+        term *= cosine**2 * (k - 1) / k
+        total += term
+    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+
+
+def fold_interval(folds: Folds, level: float = LEVEL) -> tuple[float, float]:
+    """Mean accuracy -+ t s / sqrt(K), with s the sample deviation over K folds; clipped to 0 .. 1."""
+    reach = t_quantile(level, len(folds.accuracies) - 1) * folds.standard_error
+    return max(0.0, folds.mean - reach), min(1.0, folds.mean + reach)
+
+
+def pair_weights(pairs: int, resamples: int, seed: int) -> Iterator[FloatArray]:
+    """How often each pair is drawn, (P,), when pairs are drawn with replacement."""
+    generator = np.random.default_rng(seed)
+    for _ in range(resamples):
+        yield np.bincount(generator.integers(pairs, size=pairs), minlength=pairs).astype(np.float64)
+
+
+def identity_weights(
+    left: NDArray[np.intp], right: NDArray[np.intp], resamples: int, seed: int
+) -> Iterator[FloatArray]:
+    """Weight of each pair, (P,), when identities are drawn with replacement.
+
+    An identity drawn w times gives its genuine pairs the weight w; an impostor pair of i and j has w_i w_j.
+
+    Args:
+        left, right: identity of either side, (P,); equal in a genuine pair.
+    """
+    distinct, codes = np.unique(np.concatenate([left, right]), return_inverse=True)
+    first, second = codes[: len(left)], codes[len(left) :]
+    genuine = first == second
+    generator = np.random.default_rng(seed)
+    for _ in range(resamples):
+        drawn = np.bincount(generator.integers(len(distinct), size=len(distinct)), minlength=len(distinct))
+        drawn = drawn.astype(np.float64)
+        yield np.where(genuine, drawn[first], drawn[first] * drawn[second])
+
+
+def bootstrap(
+    measure: Callable[[FloatArray], Mapping[str, float | None]],
+    weights: Iterator[FloatArray],
+    level: float = LEVEL,
+) -> dict[str, tuple[float, float]]:
+    """Percentile interval of each metric that `measure` gives for the weights of a resample.
+
+    A metric gets no interval if fewer than half of the resamples define it.
+    """
+    found: dict[str, list[float]] = {}
+    drawn = 0
+    for weight in weights:
+        drawn += 1
+        for name, value in measure(weight).items():
+            if value is not None:
+                found.setdefault(name, []).append(value)
+    if drawn == 0:
+        raise InputError("bootstrap: 0 resamples, there must be 1 or more")
+    tail = 50 * (1 - level)
+    return {
+        name: (float(np.percentile(values, tail)), float(np.percentile(values, 100 - tail)))
+        for name, values in found.items()
+        if 2 * len(values) >= drawn
+    }

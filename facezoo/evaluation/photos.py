@@ -1,0 +1,156 @@
+"""What a benchmark is made of: photos, and how they become the crops a model wants."""
+
+from __future__ import annotations
+
+import csv
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+
+from facezoo.align import TEMPLATES, align, warp
+from facezoo.image import decode_image, read_image
+from facezoo.types import Contract, Crop, FloatArray, Image, InputError
+
+Locate: TypeAlias = Callable[[Image], FloatArray | None]
+"""The five landmarks (5, 2) of the main face in an image, or None without a face."""
+
+LANDMARK_COLUMNS = ["path", *(f"{axis}{point}" for point in range(5) for axis in "xy")]
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One image of a benchmark: a file, the bytes of one, or pixels.
+
+    Attributes:
+        name: how the benchmark calls it, also in reports.
+        source: where the pixels are; files and bytes are decoded when needed.
+        landmarks: five points (5, 2), pixels; None if they are not known.
+    """
+
+    name: str
+    source: Path | bytes | Image
+    landmarks: FloatArray | None = None
+
+    def read(self) -> Image:
+        if isinstance(self.source, Path):
+            return read_image(self.source)
+        if isinstance(self.source, bytes):
+            return decode_image(self.source, self.name)
+        return self.source
+
+
+def read_landmarks(path: Path) -> dict[str, FloatArray]:
+    """Five points (5, 2) by photo name, from a CSV with the columns path, x0, y0, .. x4, y4.
+
+    Order: image-left eye, image-right eye, nose, mouth corners left, right; pixels.
+    """
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.reader(file)
+            header = next(rows, [])
+            if header != LANDMARK_COLUMNS:
+                raise InputError(f"{path}: the first line must be {','.join(LANDMARK_COLUMNS)}")
+            points = {}
+            for line, row in enumerate(rows, start=2):
+                if not row:
+                    continue
+                values = _numbers(row[1:])
+                if len(values) != 10 or not np.isfinite(values).all():
+                    raise InputError(f"{path}: line {line}: a path and ten finite numbers were expected")
+                points[row[0]] = np.array(values).reshape(5, 2)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a CSV file in UTF-8: {error}") from None
+    return points
+
+
+def _numbers(texts: list[str]) -> list[float]:
+    try:
+        return [float(text) for text in texts]
+    except ValueError:
+        return []
+
+
+@dataclass
+class Crops:
+    """The photos of a benchmark as crops for one model, in order, read and aligned ahead in threads.
+
+    Iterating gives a crop for each photo with a face; `failed` then says which photos have none.
+
+    Args:
+        photos: in the benchmark's order.
+        contract: the model's; template and input size of the crops.
+        aligned: template of photos that are crops already; None for raw photos.
+        locate: finds landmarks where a photo has none; called from one thread at a time.
+        threads: readers beside the thread that embeds.
+        ahead: crops that may wait to be embedded.
+    """
+
+    photos: Sequence[Photo]
+    contract: Contract
+    aligned: str | None = None
+    locate: Locate | None = None
+    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    ahead: int = 128
+
+    def __post_init__(self) -> None:
+        if self.aligned is not None and self.aligned not in TEMPLATES:
+            raise InputError(f"aligned: unknown template {self.aligned!r}; known: {', '.join(sorted(TEMPLATES))}")
+        if self.aligned is not None and self.aligned != self.contract.template:
+            raise InputError(
+                f"{self.contract.name}: the model wants crops aligned to {self.contract.template!r}, "
+                f"these are aligned to {self.aligned!r}; use the raw photos"
+            )
+        self.failed = np.zeros(len(self.photos), bool)
+        self.resized = 0
+        self._turn = threading.Lock()
+
+    def __iter__(self) -> Iterator[Crop]:
+        self.failed[:], self.resized = False, 0
+        waiting: deque[Future[Crop | None]] = deque()
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="facezoo-crops") as readers:
+            try:
+                upcoming = iter(self.photos)
+                for index in range(len(self.photos)):
+                    while len(waiting) < self.ahead and (photo := next(upcoming, None)) is not None:
+                        waiting.append(readers.submit(self.crop, photo))
+                    crop = waiting.popleft().result()
+                    if crop is None:
+                        self.failed[index] = True
+                    else:
+                        yield crop
+            finally:
+                readers.shutdown(wait=True, cancel_futures=True)
+
+    def crop(self, photo: Photo) -> Crop | None:
+        """The crop the contract asks for; None without a face."""
+        size = self.contract.input_size
+        if self.aligned is not None:
+            image = photo.read()
+            return image if image.shape[:2] == size else self._resize(image)
+        if photo.landmarks is None and self.locate is None:
+            return None
+        image = photo.read()
+        landmarks = photo.landmarks
+        if landmarks is None and self.locate is not None:
+            with self._turn:  # detectors hold state between calls
+                landmarks = self.locate(image)
+        if landmarks is None:
+            return None
+        return align(image, landmarks, self.contract.template, size)
+
+    def _resize(self, crop: Crop) -> Crop:
+        """Scaled by the height and centred in the width, as templates are."""
+        height, width = self.contract.input_size
+        ratio = height / crop.shape[0]
+        with self._turn:
+            self.resized += 1
+        return warp(crop, np.array([[ratio, 0, (width - crop.shape[1] * ratio) / 2], [0, ratio, 0]]), (height, width))

@@ -1,0 +1,158 @@
+"""What a benchmark found: metrics, intervals, curves and the protocol they were taken by; table and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from facezoo import __version__
+from facezoo.files import write_text
+from facezoo.types import Contract, InputError
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where a metric lies with the probability `level`, and how that was found."""
+
+    low: float
+    high: float
+    level: float
+    method: str
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A pair on the wrong side of the threshold: names of the photos and their score, None without a comparison."""
+
+    left: str
+    right: str
+    same: bool
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How long the embedding took, reading and aligning included: not part of the result."""
+
+    photos: int
+    seconds: float
+
+    @property
+    def photos_per_second(self) -> float:
+        return self.photos / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Report:
+    """The result of one benchmark.
+
+    Attributes:
+        name: of the benchmark.
+        metrics: by name; rates in 0 .. 1; None where a metric cannot be measured on so few pairs.
+        intervals: of the metrics that have one.
+        curves: points by curve and axis: `roc` (threshold, fmr, fnmr), `histogram` (edges, genuine, impostor).
+        protocol: how the numbers were taken, in words and counts.
+        mistakes: the worst false matches and false non-matches.
+        contract: of the model; None where only embeddings were scored.
+        version: of facezoo.
+        speed: None where only embeddings were scored.
+    """
+
+    name: str
+    metrics: Mapping[str, float | None]
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    curves: Mapping[str, Mapping[str, list[float]]] = field(default_factory=dict)
+    protocol: Mapping[str, str | int | float] = field(default_factory=dict)
+    mistakes: tuple[Mistake, ...] = ()
+    contract: Contract | None = None
+    version: str = __version__
+    speed: Speed | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON; all but `speed` is the same in every run."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Report:
+        try:
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(f"report: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+    def without_speed(self) -> Report:
+        return replace(self, speed=None)
+
+
+def to_json(reports: Sequence[Report]) -> str:
+    return json.dumps([report.to_dict() for report in reports], indent=2, allow_nan=False) + "\n"
+
+
+def write_json(reports: Sequence[Report], path: Path) -> None:
+    write_text(path, to_json(reports))
+
+
+def read_json(path: Path) -> list[Report]:
+    """The reports of a file written by `write_json`."""
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from None
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise InputError(f"{path}: not a list of reports")
+    return [Report.from_dict(value) for value in values]
+
+
+PERCENT = ("accuracy", "std", "standard_error", "eer", "fmr", "fnmr", "tar")
+"""Metrics whose name begins so are shown in percent."""
+
+
+def show(metric: str, value: float | None) -> str:
+    """A metric as people read it: rates in percent, what cannot be measured as n/m."""
+    if value is None:
+        return "n/m"
+    if metric.startswith(PERCENT):
+        return f"{100 * value:.2f} %"
+    return f"{value:.4f}"
+
+
+def show_interval(metric: str, interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    return f"[{show(metric, interval.low).removesuffix(' %')}, {show(metric, interval.high).removesuffix(' %')}]"
+
+
+COLUMNS = ("accuracy", "std", "auc", "eer", "tar@far=1e-2", "tar@far=1e-3")
+
+
+def table(reports: Sequence[Report], columns: Sequence[str] = COLUMNS) -> str:
+    """One row for each report, as text; columns that no report has are left out."""
+    columns = [column for column in columns if any(column in report.metrics for report in reports)]
+    ranged = [any(column in report.intervals for report in reports) for column in columns]
+    head = ["benchmark", "pairs"]
+    for column, has_range in zip(columns, ranged):
+        head += [column, "95 %"] if has_range else [column]
+    rows = [head + (["photos/s"] if any(report.speed for report in reports) else [])]
+    for report in reports:
+        row = [report.name, str(report.protocol.get("pairs", ""))]
+        for column, has_range in zip(columns, ranged):
+            row.append(show(column, report.metrics[column]) if column in report.metrics else "")
+            if has_range:
+                row.append(show_interval(column, report.intervals.get(column)))
+        if len(rows[0]) > len(row):
+            row.append(f"{report.speed.photos_per_second:.1f}" if report.speed else "")
+        rows.append(row)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]).rstrip()
+        for row in rows
+    ]
+    lines.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(lines)

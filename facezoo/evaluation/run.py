@@ -1,0 +1,117 @@
+"""From a benchmark and a model to a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo import progress
+from facezoo.evaluation.photos import Crops, Locate, Photo
+from facezoo.evaluation.report import Report, Speed
+from facezoo.types import Contract, Crop, FloatArray, InputError
+
+
+class Benchmark(Protocol):
+    """Photos in a fixed order and a pure function of their embeddings."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def photos(self) -> Sequence[Photo]: ...
+
+    @property
+    def aligned(self) -> str | None: ...
+
+    def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
+        """The report for embeddings (N, D) and the photos without a face (N,)."""
+
+
+class Embed(Protocol):
+    """Crops to embeddings (N, D), not normalised; `facezoo.embedder.Embedder` is one."""
+
+    @property
+    def contract(self) -> Contract: ...
+
+    def __call__(self, crops: Iterable[Crop], /) -> FloatArray: ...
+
+
+def needs_locate(benchmark: Benchmark) -> bool:
+    """Whether the benchmark is made of raw photos of which no landmarks are known."""
+    return benchmark.aligned is None and all(photo.landmarks is None for photo in benchmark.photos)
+
+
+def embed_photos(
+    benchmark: Benchmark, embed: Embed, locate: Locate | None = None
+) -> tuple[FloatArray, NDArray[np.bool_], int]:
+    """Embeddings (N, D) in the benchmark's order, photos without a face (N,) with zero rows, crops resized.
+
+    Raises:
+        InputError: raw photos without landmarks and no `locate`, crops of another template, or no face at all.
+    """
+    detects = needs_locate(benchmark)
+    if detects and locate is None:
+        raise InputError(
+            f"{benchmark.name}: raw photos without landmarks; give landmarks=FILE.csv or a detector (locate)"
+        )
+    crops = Crops(benchmark.photos, embed.contract, benchmark.aligned, locate if detects else None)
+    found = np.asarray(embed(_tracked(crops, benchmark.name)))
+    if crops.failed.all():
+        raise InputError(f"{benchmark.name}: no photo has a face")
+    embeddings = np.zeros((len(benchmark.photos), found.shape[1]), np.float32)
+    embeddings[~crops.failed] = found
+    return embeddings, crops.failed.copy(), crops.resized
+
+
+def _tracked(crops: Crops, name: str) -> Iterator[Crop]:
+    with progress.bar(len(crops.photos), name, "photo") as bar:
+        for done, crop in enumerate(crops, start=1):
+            yield crop
+            bar.update(done + int(crops.failed.sum()) - bar.n)
+        bar.update(len(crops.photos) - bar.n)
+
+
+def evaluate(
+    benchmark: Benchmark,
+    embed: Embed,
+    locate: Locate | None = None,
+    *,
+    embeddings_of: Callable[..., tuple[FloatArray, NDArray[np.bool_], int]] = embed_photos,
+) -> Report:
+    """Embed the photos of a benchmark and score them; nothing is tuned on them.
+
+    Raw photos are aligned by the model's own contract, with the landmarks that come with the benchmark or else
+    those of `locate`. Photos without a face count as the benchmark says, and are reported.
+
+    Args:
+        benchmark: from `facezoo.registry.BENCHMARKS`, or any object like it.
+        embed: from `facezoo.embedder.load_embedder`, or any object like it.
+        locate: landmarks (5, 2) of the main face of an image, or None; only asked if the benchmark has none.
+        embeddings_of: replaces the embedding itself, for instance by `features.Features`.
+    """
+    start = time.perf_counter()
+    embeddings, failed, resized = embeddings_of(benchmark, embed, locate)
+    seconds = time.perf_counter() - start
+    report = benchmark.score(embeddings, failed)
+    contract = embed.contract
+    protocol = {
+        **report.protocol,
+        "alignment": _alignment(benchmark, contract, resized),
+        "flip": "embeddings of the crop and its mirror image are added" if contract.flip else "none",
+    }
+    speed = Speed(len(benchmark.photos), seconds)
+    return replace(report, protocol=protocol, contract=contract, speed=speed)
+
+
+def _alignment(benchmark: Benchmark, contract: Contract, resized: int) -> str:
+    height, width = contract.input_size
+    if benchmark.aligned is not None:
+        scaled = f", {resized} of them scaled to {height} x {width}" if resized else ""
+        return f"crops already aligned to template {benchmark.aligned}{scaled}"
+    source = "the detector's landmarks" if needs_locate(benchmark) else "the landmarks given with the photos"
+    return f"raw photos, aligned to template {contract.template} at {height} x {width} by {source}"

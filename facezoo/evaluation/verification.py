@@ -1,0 +1,238 @@
+"""Do two photos show one person? The benchmark and its score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.evaluation.compat import fxz_grid, if_grid
+from facezoo.evaluation.folds import Folds, fold_accuracy, fold_of, weighted_fold_accuracy
+from facezoo.evaluation.intervals import LEVEL, bootstrap, fold_interval, identity_weights, pair_weights
+from facezoo.evaluation.metrics import RULE_OF_THREE, Sorted, Tally, auc, eer, roc, score_statistics, tar_at_far
+from facezoo.evaluation.photos import Photo
+from facezoo.evaluation.report import Interval, Mistake, Report
+from facezoo.types import FloatArray, InputError, unit
+
+ThresholdRule: TypeAlias = Literal["exact", "fxz_grid", "if_grid"]
+
+RULES = {"exact": fold_accuracy, "fxz_grid": fxz_grid, "if_grid": if_grid}
+RULE_WORDS = {
+    "exact": "of all distinct scores of the other folds the most accurate, of equals the smallest FMR",
+    "fxz_grid": "FaceX-Zoo: 1,000 steps, first maximum of TPR - FPR on the other folds",
+    "if_grid": "insightface: squared distances in steps of 0.01, first maximum of accuracy on the other folds",
+}
+FARS = (1e-2, 1e-3, 1e-4)
+BLOCK = 1 << 14
+MISTAKES = 12
+BINS = 100
+
+
+@dataclass(frozen=True, eq=False)
+class Verification:
+    """K-fold accuracy and error rates of photo pairs, as in LFW's view 2 (http://vis-www.cs.umass.edu/lfw/).
+
+    left and right index photos, (P,), so a photo in many pairs is embedded once. The threshold of a fold is chosen
+    on all others. A pair with a photo in which no face was found is never accepted: a genuine one is a false
+    non-match, an impostor one a correct rejection.
+
+    Attributes:
+        name: of the benchmark.
+        photos: in the order of the embeddings.
+        left, right: (P,).
+        same: (P,), whether a pair is genuine.
+        folds: number of consecutive folds, or the fold of each pair (P,).
+        aligned: alignment template of photos that are crops already; None for raw photos.
+        identity: of each photo (N,), if known: intervals then resample identities, else pairs.
+        rule: how a threshold is chosen; the grids reproduce other projects' columns.
+        resamples: of the bootstrap; 0 leaves it out.
+        seed: of the bootstrap.
+        notes: what a reader of the report should know, by word.
+    """
+
+    name: str
+    photos: Sequence[Photo]
+    left: NDArray[np.intp]
+    right: NDArray[np.intp]
+    same: NDArray[np.bool_]
+    folds: int | NDArray[np.intp] = 10
+    aligned: str | None = None
+    identity: NDArray[np.intp] | None = None
+    rule: ThresholdRule = "exact"
+    resamples: int = 1000
+    seed: int = 0
+    notes: Mapping[str, str | int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.rule not in RULES:
+            raise InputError(f"{self.name}: unknown threshold rule {self.rule!r}; known: {', '.join(RULES)}")
+        if not len(self.left) == len(self.right) == len(self.same):
+            raise InputError(f"{self.name}: left, right and same differ in length")
+        if not len(self.same):
+            raise InputError(f"{self.name}: there are no pairs")
+        if self.resamples < 0:
+            raise InputError(f"{self.name}: resamples is {self.resamples}, it must be 0 or more")
+        if self.identity is not None:
+            claimed = self.identity[self.left] == self.identity[self.right]
+            if wrong := int((claimed != np.asarray(self.same, dtype=bool)).sum()):
+                raise InputError(f"{self.name}: {wrong} pairs contradict the identities of their photos")
+
+    def scores(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> FloatArray:
+        """Cosine of each pair (P,), float64; -inf where a photo has failed (N,)."""
+        if embeddings.ndim != 2 or len(embeddings) <= max(self.left.max(), self.right.max()):
+            raise InputError(f"{self.name}: embeddings of shape {embeddings.shape} for {len(self.photos)} photos")
+        if not np.isfinite(embeddings).all():
+            raise InputError(f"{self.name}: some embeddings are not finite")
+        embeddings = unit(np.asarray(embeddings, dtype=np.float64))
+        scores = np.empty(len(self.left))
+        for start in range(0, len(scores), BLOCK):
+            block = slice(start, start + BLOCK)
+            scores[block] = np.einsum("pd,pd->p", embeddings[self.left[block]], embeddings[self.right[block]])
+        if failed is not None:
+            scores[failed[self.left] | failed[self.right]] = -np.inf
+        return scores
+
+    def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
+        """The report for embeddings (N, D), normalised or not, and the photos without a face (N,)."""
+        scores, same = self.scores(embeddings, failed), np.asarray(self.same, dtype=bool)
+        ordered, fold = Sorted(scores, same), fold_of(self.folds, len(same))
+        tallied, folds = ordered.tally(), RULES[self.rule](scores, same, fold)
+        metrics, unmeasurable = self._metrics(tallied, folds)
+        statistics = score_statistics(scores, same)
+        metrics.update(vars(statistics))
+        compared = np.isfinite(scores)
+        if failed is not None and failed.any() and same[compared].any() and not same[compared].all():
+            left_over = RULES[self.rule](scores[compared], same[compared], fold[compared])
+            metrics["accuracy_without_failures"] = left_over.mean
+        return Report(
+            self.name,
+            metrics,
+            self._intervals(
+                ordered, fold, folds, [far for far in FARS if metrics[f"tar@far={far_name(far)}"] is not None]
+            ),
+            {"roc": _roc(tallied), "histogram": _histogram(scores, same)},
+            self._protocol(failed, scores, len(folds.accuracies)) | unmeasurable,
+            self._mistakes(scores, same, float(folds.thresholds.mean())),
+        )
+
+    def _metrics(self, tallied: Tally, folds: Folds) -> tuple[dict[str, float | None], dict[str, str | int]]:
+        metrics: dict[str, float | None] = {
+            "accuracy": folds.mean,
+            "std": folds.std,
+            "standard_error": folds.standard_error,
+            "threshold": float(folds.thresholds.mean()),
+            "auc": auc(tallied),
+            "eer": eer(tallied),
+        }
+        unmeasurable: dict[str, str | int] = {}
+        for far in FARS:
+            point, key = tar_at_far(tallied, far), far_name(far)
+            metrics[f"tar@far={key}"] = point.tar if point.measurable else None
+            if point.measurable:
+                metrics[f"threshold@far={key}"], metrics[f"fmr@far={key}"] = point.threshold, point.fmr
+            else:
+                bound = min(1.0, RULE_OF_THREE / tallied.impostor_total)
+                unmeasurable[f"tar@far={key}"] = (
+                    f"not measurable: {tallied.impostor_total:.0f} impostor pairs without a false match "
+                    f"show an FMR below {bound:.1e} at best (95 %, rule of three)"
+                )
+        return metrics, unmeasurable
+
+    def _intervals(
+        self, ordered: Sorted, fold: NDArray[np.intp], folds: Folds, fars: list[float]
+    ) -> dict[str, Interval]:
+        over_folds = Interval(*fold_interval(folds), LEVEL, f"t over {len(folds.accuracies)} folds")
+        if not self.resamples:
+            return {"accuracy": over_folds}
+        # The grids are other projects' point estimates: their threshold is not drawn anew for an interval.
+        exact = self.rule == "exact"
+
+        def measure(weights: FloatArray) -> dict[str, float | None]:
+            tallied = ordered.tally(weights)
+            if not tallied.genuine_total or not tallied.impostor_total:
+                return {}
+            found: dict[str, float | None] = {"auc": auc(tallied), "eer": eer(tallied)}
+            if exact:
+                found["accuracy"] = weighted_fold_accuracy(ordered, fold, weights).mean
+            found.update({f"tar@far={far_name(far)}": tar_at_far(tallied, far).tar for far in fars})
+            return found
+
+        what = "pairs" if self.identity is None else "identities"
+        method = f"bootstrap over {what}, {self.resamples} resamples, seed {self.seed}, percentile"
+        ranges = bootstrap(measure, self._weights())
+        intervals = {name: Interval(*ends, LEVEL, method) for name, ends in ranges.items()}
+        intervals["accuracy_over_folds" if exact else "accuracy"] = over_folds
+        return intervals
+
+    def _weights(self) -> Iterator[FloatArray]:
+        if self.identity is None:
+            return pair_weights(len(self.left), self.resamples, self.seed)
+        return identity_weights(self.identity[self.left], self.identity[self.right], self.resamples, self.seed)
+
+    def _protocol(self, failed: NDArray[np.bool_] | None, scores: FloatArray, folds: int) -> dict[str, str | int]:
+        missed = int(failed.sum()) if failed is not None else 0
+        words: dict[str, str | int] = {
+            "pairs": len(self.same),
+            "genuine pairs": int(np.sum(self.same)),
+            "impostor pairs": int(len(self.same) - np.sum(self.same)),
+            "photos": len(self.photos),
+            "folds": folds,
+            "score": "cosine",
+            "threshold rule": RULE_WORDS[self.rule],
+            "photos without a face": missed,
+        }
+        if missed:
+            words["pairs without a comparison"] = (
+                f"{int(np.isinf(scores).sum())}: never accepted, so a genuine one is a false non-match"
+            )
+        return {**words, **self.notes}
+
+    def _mistakes(self, scores: FloatArray, same: NDArray[np.bool_], threshold: float) -> tuple[Mistake, ...]:
+        """The worst of either kind, worst first; false matches before false non-matches."""
+        if not len(self.photos):
+            return ()
+        order = np.argsort(scores, kind="stable")
+        false_matches = [k for k in order[::-1] if not same[k] and scores[k] >= threshold][:MISTAKES]
+        false_non_matches = [k for k in order if same[k] and scores[k] < threshold][:MISTAKES]
+        return tuple(
+            Mistake(
+                self.photos[self.left[k]].name,
+                self.photos[self.right[k]].name,
+                bool(same[k]),
+                float(scores[k]) if math.isfinite(scores[k]) else None,
+            )
+            for k in false_matches + false_non_matches
+        )
+
+
+def far_name(far: float) -> str:
+    """0.001 as 1e-3."""
+    return np.format_float_scientific(far, trim="-", exp_digits=1)
+
+
+def _roc(tallied: Tally) -> dict[str, list[float]]:
+    """The corners of the ROC: points between two others on one line are left out."""
+    points = roc(tallied)
+    steps = np.stack([np.diff(points.fmr) > 0, np.diff(points.fnmr) < 0], axis=1)
+    corner = np.ones(len(points.fmr), bool)
+    corner[1:-1] = (steps[1:] != steps[:-1]).any(axis=1) | steps[1:].all(axis=1)
+    return {
+        "threshold": points.threshold[corner].tolist(),
+        "fmr": points.fmr[corner].tolist(),
+        "fnmr": points.fnmr[corner].tolist(),
+    }
+
+
+def _histogram(scores: FloatArray, same: NDArray[np.bool_]) -> dict[str, list[float]]:
+    """Share of genuine and impostor pairs in each of 100 bins over the range of the scores."""
+    compared = np.isfinite(scores)
+    edges = np.histogram_bin_edges(scores[compared], BINS)
+    counts = {
+        kind: np.histogram(scores[compared & mask], edges)[0] / mask.sum()
+        for kind, mask in (("genuine", same), ("impostor", ~same))
+    }
+    return {"edges": edges.tolist(), **{kind: share.tolist() for kind, share in counts.items()}}
