@@ -95,6 +95,7 @@ class Trainer:
         return {
             "step": self.step,
             "best": self.best,
+            "threshold": self.contract.threshold,
             "mode": self.mode.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -108,6 +109,7 @@ class Trainer:
         if state is None:
             return
         self.step, self.best = state["step"], state["best"]
+        self.contract = replace(self.contract, threshold=state["threshold"])
         self.mode.load_state_dict(state["mode"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scaler.load_state_dict(state["scaler"])
@@ -241,7 +243,8 @@ class Trainer:
         for benchmark in self.benchmarks:
             report = evaluation.evaluate(benchmark, embed)
             evaluation.write_json([report], self.folder.path / "reports" / f"{report.name}-{self.step:08d}.json")
-            metrics |= {f"{report.name}/{key}": value for key, value in report.metrics.items()}
+            measured = {key: value for key, value in report.metrics.items() if value is not None}
+            metrics |= {f"{report.name}/{key}": value for key, value in measured.items()}
         self.folder.log(self.step, metrics, self.started)
         wanted = self.config.validation.metric
         scores = [value for key, value in metrics.items() if key.endswith(f"/{wanted}")]
@@ -251,6 +254,9 @@ class Trainer:
         log.info("step %d: %s %.4f", self.step, wanted, score)
         if score > self.best:
             self.best = score
+            thresholds = [value for key, value in metrics.items() if key.endswith("/threshold")]
+            if thresholds:  # the model file says from which cosine on two faces are taken for one person
+                self.contract = replace(self.contract, threshold=sum(thresholds) / len(thresholds))
             self._write_model("best.safetensors")
         return metrics
 
