@@ -33,19 +33,27 @@ def read_image(path: Path | str) -> Image:
     Raises:
         InputError: missing, empty, not an image, truncated, or larger than `MAX_PIXELS`.
     """
+    return decode_image(read_file(path), str(path))
+
+
+def read_file(path: Path | str) -> bytes:
+    """The bytes of an image file, at most `MAX_BYTES`.
+
+    Raises:
+        InputError: missing, a folder, not readable, or larger.
+    """
     path = Path(path)
     try:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise InputError(f"{path}: {size:,} bytes, more than the {MAX_BYTES:,} that are read")
-        data = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
         raise InputError(f"{path}: is a folder, not an image") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return decode_image(data, str(path))
 
 
 def decode_image(data: bytes, name: str = "image") -> Image:
