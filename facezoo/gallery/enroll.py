@@ -21,7 +21,7 @@ class Enrolled:
         added: number of photos whose face is now in the gallery.
         already: number of photos that were in the gallery before, by the digest of the file.
         no_face: photos without a face.
-        several: photos with more than one face, of which the largest was taken.
+        several: photos with more than one face, of which the main one was taken.
         refused: what was wrong with the photos that could not be used.
     """
 
@@ -32,13 +32,19 @@ class Enrolled:
     refused: list[str] = field(default_factory=list)
 
 
-def enroll(gallery: Gallery, folder: Path, analyze: Callable[[Image], Sequence[Face]]) -> Enrolled:
+def enroll(
+    gallery: Gallery,
+    folder: Path,
+    analyze: Callable[[Image], Sequence[Face]],
+    main_face: Callable[[Sequence[Face], tuple[int, int]], Face | None],
+) -> Enrolled:
     """Enroll `folder/PERSON/.../photo`, and photos directly in the folder under their own stem as name.
 
     Each photo is one commit: an interrupted run is continued by running it again.
 
     Args:
-        analyze: gives the faces of a photo, with embeddings.
+        analyze: gives the faces of a photo, with embeddings; a `facezoo.sdk.FaceAnalyzer`.
+        main_face: chooses the face a photo of (height, width) is of; `facezoo.sdk.main_face`.
 
     Raises:
         InputError: no such folder, or no photo in it.
@@ -56,16 +62,17 @@ def enroll(gallery: Gallery, folder: Path, analyze: Callable[[Image], Sequence[F
             if gallery.has(name, digest):
                 done.already += 1
                 continue
-            faces = analyze(decode_image(data, str(path)))
+            image = decode_image(data, str(path))
+            faces = analyze(image)
         except InputError as error:
             done.refused.append(str(error))
             continue
-        if not faces:
+        face = main_face(faces, image.shape[:2])
+        if face is None:
             done.no_face.append(place.as_posix())
             continue
         if len(faces) > 1:
             done.several.append(place.as_posix())
-        face = max(faces, key=lambda face: face.area)
         if face.embedding is None:
             raise ValueError("enroll: the analyzer gives faces without embeddings")
         quality = None if face.quality is None else [face.quality]
