@@ -45,6 +45,8 @@ class Trainer:
         self.device = _device(config.train.device)
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
+        # Gradients that have all but vanished are denormal numbers, which a CPU multiplies many times slower.
+        torch.set_flush_denormal(True)
         torch.manual_seed(config.train.seed)
         self.data = DATASETS.create(config.data.train)
         self.benchmarks = [BENCHMARKS.create(spec) for spec in config.validation.benchmarks]
