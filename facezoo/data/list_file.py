@@ -79,6 +79,9 @@ def _parse(path: Path, root: Path) -> tuple[Names, Labels, Finding]:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}:{line}: not UTF-8; save the list as UTF-8") from None
+    if (zero := data.find(b"\0")) >= 0:
+        line = data.count(b"\n", 0, zero) + 1
+        raise InputError(f"{path}:{line}: holds a zero byte; it is not a text file")
     labels = array("q")
     blank: list[int] = []
 
@@ -115,8 +118,9 @@ def _inside(name: bytes, root: Path, place: str) -> bytes:
 
 def _absent(root: Path, names: Names) -> np.ndarray:
     """Indices of the files that do not exist."""
-    top = os.fsencode(root)
-    exists = (os.path.isfile(os.path.join(top, names.raw(i))) for i in range(len(names)))  # noqa: PTH113, PTH118
+    top = os.fsencode(root) + b"/"
+    # Half the time of os.path.isfile; a folder under an image's name is noticed when it is read.
+    exists = (os.access(top + names.raw(i), os.F_OK) for i in range(len(names)))
     return np.flatnonzero(~np.fromiter(exists, bool, len(names)))
 
 

@@ -105,6 +105,11 @@ def test_text_of_another_encoding_is_named_by_its_line(root):
         open_list(path)
 
 
+def test_a_file_that_is_no_text_is_refused(root):
+    with pytest.raises(InputError, match=r"train\.txt:2: holds a zero byte"):
+        open_list(write_list(root, b"bob/1.jpg 0\nbob/\0.jpg 1\n"))
+
+
 def test_a_byte_order_mark_is_no_part_of_the_first_name(root):
     assert len(open_list(write_list(root, b"\xef\xbb\xbfbob/1.jpg 0\n"))) == 1
 
