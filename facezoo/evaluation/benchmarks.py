@@ -51,9 +51,10 @@ def lfw(
     """
     listed = read_lfw_pairs(pairs or root / "pairs.txt")
     fold = consecutive_folds(len(listed.same), folds or listed.folds or 10)
-    benchmark = _from_list("lfw", listed, fold, root, landmarks, aligned, missing, rule, resamples, seed)
+    benchmark = _from_list("lfw", listed, fold, root, landmarks, aligned, missing)
     people = [photo.name.rpartition("/")[0] for photo in benchmark.photos]
-    return replace(benchmark, identity=np.unique(people, return_inverse=True)[1])
+    identity = np.unique(people, return_inverse=True)[1]
+    return replace(benchmark, identity=identity, rule=rule, resamples=resamples, seed=seed)
 
 
 @BENCHMARKS.register(name="pairs")
@@ -81,7 +82,8 @@ def pair_list(
     """
     listed = read_pairs(path)
     fold = stratified_folds(listed.same, folds)
-    return _from_list(path.stem, listed, fold, root, landmarks, aligned, missing, rule, resamples, seed)
+    benchmark = _from_list(path.stem, listed, fold, root, landmarks, aligned, missing)
+    return replace(benchmark, rule=rule, resamples=resamples, seed=seed)
 
 
 @BENCHMARKS.register(name="bin")
@@ -169,6 +171,8 @@ def draw_pairs(identity: NDArray[np.intp], pairs: int, seed: int) -> tuple[NDArr
     Raises:
         InputError: no genuine or no impostor pair exists.
     """
+    if pairs < 2:
+        raise InputError(f"pairs: {pairs} pairs were asked for, there must be 2 or more")
     generator = np.random.default_rng(seed)
     order = np.argsort(identity, kind="stable")
     starts = np.flatnonzero(np.diff(identity[order], prepend=-1))
@@ -201,9 +205,6 @@ def _from_list(
     landmarks: Path | Literal["auto"] | None,
     aligned: str | None,
     missing: Missing,
-    rule: ThresholdRule,
-    resamples: int,
-    seed: int,
 ) -> Verification:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
@@ -228,19 +229,7 @@ def _from_list(
         names = [names[k] for k in used]
     points = _landmarks(root, landmarks, aligned, names)
     photos = [Photo(photo, root / photo, points.get(photo)) for photo in names]
-    return Verification(
-        name,
-        photos,
-        left,
-        right,
-        listed.same[kept],
-        fold[kept],
-        aligned,
-        rule=rule,
-        resamples=resamples,
-        seed=seed,
-        notes=notes,
-    )
+    return Verification(name, photos, left, right, listed.same[kept], fold[kept], aligned, notes=notes)
 
 
 def _landmarks(

@@ -21,6 +21,9 @@ from facezoo.types import Contract, Crop, FloatArray, Image, InputError
 Locate: TypeAlias = Callable[[Image], FloatArray | None]
 """The five landmarks (5, 2) of the main face in an image, or None without a face."""
 
+MAX_READERS = 8
+"""More threads decode faster than any model embeds, and each may hold one large photo."""
+
 LANDMARK_COLUMNS = ["path", *(f"{axis}{point}" for point in range(5) for axis in "xy")]
 
 
@@ -98,7 +101,7 @@ class Crops:
     contract: Contract
     aligned: str | None = None
     locate: Locate | None = None
-    threads: int = field(default_factory=lambda: os.cpu_count() or 1)
+    threads: int = field(default_factory=lambda: min(MAX_READERS, os.cpu_count() or 1))
     ahead: int = 128
 
     def __post_init__(self) -> None:

@@ -129,26 +129,15 @@ def show_interval(metric: str, interval: Interval | None) -> str:
     return f"[{show(metric, interval.low).removesuffix(' %')}, {show(metric, interval.high).removesuffix(' %')}]"
 
 
+NO_FACE = "photos without a face"
+"""Key of the protocol."""
+
 COLUMNS = ("accuracy", "std", "auc", "eer", "tar@far=1e-2", "tar@far=1e-3")
 
 
 def table(reports: Sequence[Report], columns: Sequence[str] = COLUMNS) -> str:
     """One row for each report, as text; columns that no report has are left out."""
-    columns = [column for column in columns if any(column in report.metrics for report in reports)]
-    ranged = [any(column in report.intervals for report in reports) for column in columns]
-    head = ["benchmark", "pairs"]
-    for column, has_range in zip(columns, ranged):
-        head += [column, "95 %"] if has_range else [column]
-    rows = [head + (["photos/s"] if any(report.speed for report in reports) else [])]
-    for report in reports:
-        row = [report.name, str(report.protocol.get("pairs", ""))]
-        for column, has_range in zip(columns, ranged):
-            row.append(show(column, report.metrics[column]) if column in report.metrics else "")
-            if has_range:
-                row.append(show_interval(column, report.intervals.get(column)))
-        if len(rows[0]) > len(row):
-            row.append(f"{report.speed.photos_per_second:.1f}" if report.speed else "")
-        rows.append(row)
+    rows = [list(row) for row in table_rows(reports, columns)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]).rstrip()
@@ -156,3 +145,26 @@ def table(reports: Sequence[Report], columns: Sequence[str] = COLUMNS) -> str:
     ]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
+
+
+def table_rows(reports: Sequence[Report], columns: Sequence[str] = COLUMNS) -> list[list[str]]:
+    """The cells of `table`, names first."""
+    head, cells = ["benchmark"], [[report.name] for report in reports]
+
+    def add(title: str, values: Sequence[str]) -> None:
+        if any(values):
+            head.append(title)
+            for row, value in zip(cells, values):
+                row.append(value)
+
+    add("pairs", [str(report.protocol.get("pairs", "")) for report in reports])
+    for column in columns:
+        add(column, [show(column, report.metrics[column]) if column in report.metrics else "" for report in reports])
+        if column == "accuracy":
+            ranges = [report.intervals.get(column) for report in reports]
+            level = next((f"{100 * found.level:g} % interval" for found in ranges if found), "")
+            add(level, [show_interval(column, found) for found in ranges])
+    missed = [report.protocol.get(NO_FACE, 0) for report in reports]
+    add("no face", [str(count) for count in missed] if any(missed) else [])
+    add("photos/s", [f"{report.speed.photos_per_second:.1f}" if report.speed else "" for report in reports])
+    return [head, *cells]

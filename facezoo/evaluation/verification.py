@@ -15,7 +15,7 @@ from facezoo.evaluation.folds import Folds, fold_accuracy, fold_of, weighted_fol
 from facezoo.evaluation.intervals import LEVEL, bootstrap, fold_interval, identity_weights, pair_weights
 from facezoo.evaluation.metrics import RULE_OF_THREE, Sorted, Tally, auc, eer, roc, score_statistics, tar_at_far
 from facezoo.evaluation.photos import Photo
-from facezoo.evaluation.report import Interval, Mistake, Report
+from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
 from facezoo.types import FloatArray, InputError, unit
 
 ThresholdRule: TypeAlias = Literal["exact", "fxz_grid", "if_grid"]
@@ -183,7 +183,7 @@ class Verification:
             "folds": folds,
             "score": "cosine",
             "threshold rule": RULE_WORDS[self.rule],
-            "photos without a face": missed,
+            NO_FACE: missed,
         }
         if missed:
             words["pairs without a comparison"] = (
