@@ -116,11 +116,9 @@ class Index:
         for number, block in enumerate(self._blocks):
             start = number * BLOCK
             products = self._vectors[start : min(start + BLOCK, len(self))] @ transposed
-            if block.order is not None:
-                products = products[block.order]
-            if len(block.starts) < len(products):
-                products = merge.reduceat(products, block.starts, axis=0)
-            total[block.people] = merge(total[block.people], products)
+            for into, rows in block.merges:
+                products[into] = merge(products[into], products[rows])
+            total[block.people] = merge(total[block.people], products[block.first])
         if photos == "mean":
             total /= self._counts[:, None].astype(np.float32)
         return total
@@ -139,23 +137,36 @@ class Index:
 
 
 class _Block(NamedTuple):
-    """How a block's rows are merged into identities."""
+    """How a block's rows are merged into one for each identity."""
 
     people: slice | Integers
     """Places of the identities in the whole."""
-    starts: Integers
-    """Where each identity begins."""
-    order: Integers | None
-    """Puts an identity's rows next to each other; None if they lie so."""
+    first: slice | Integers
+    """Each identity's first row, in which the others end up."""
+    merges: list[tuple[Integers, Integers]]
+    """Rows into which others are merged, and those: half of what is left in each step (ufunc.reduceat is slower)."""
 
     @classmethod
     def of(cls, codes: Integers) -> _Block:
-        rising = bool((np.diff(codes) >= 0).all())
-        order = None if rising else np.argsort(codes, kind="stable")
-        people, starts = np.unique(codes if order is None else codes[order], return_index=True)
-        first, last = int(people[0]), int(people[-1])
-        dense = last - first + 1 == len(people)
-        return cls(slice(first, last + 1) if dense else people, starts, order)
+        order = np.argsort(codes, kind="stable")
+        people, starts, which, counts = np.unique(
+            codes[order], return_index=True, return_inverse=True, return_counts=True
+        )
+        rank, left = np.arange(len(codes)) - starts[which], counts[which]
+        merges = []
+        while left.max() > 1:
+            half = (left + 1) // 2
+            rows = np.flatnonzero((rank >= half) & (rank < left))
+            merges.append((order[rows - half[rows]], order[rows]))
+            left = half
+        return cls(_slice(people), _slice(order[starts]), merges)
+
+
+def _slice(places: Integers) -> slice | Integers:
+    """A slice where the places follow one another: it copies nothing."""
+    if (np.diff(places) == 1).all():
+        return slice(int(places[0]), int(places[-1]) + 1)
+    return places
 
 
 def _candidates(scores: FloatArray, k: int) -> Iterator[Integers]:
