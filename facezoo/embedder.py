@@ -86,14 +86,15 @@ class OnnxEmbedder(Embedder):
         providers: tuple[str, ...] = ("CPUExecutionProvider",),
     ) -> None:
         import onnxruntime
+        from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # warnings on unused initialisers of other people's files help nobody
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
-        # onnxruntime has no common base class for its load errors; all derive from RuntimeError or ValueError.
-        except (RuntimeError, ValueError) as error:
+        # onnxruntime has no common base class for what can be wrong with a file.
+        except (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.NotImplemented) as error:
             raise InputError(f"{path}: not a readable ONNX model: {str(error).splitlines()[0]}") from None
         stored = self._session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
         if contract is None and stored is None:
