@@ -25,16 +25,21 @@ PLUGIN_GROUP = "facezoo.plugins"
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
-    """Split `name:key=value,key=value`; values stay text. A comma inside (), [] or {} does not split."""
+    """Split `name:key=value,key=value`; values stay text. A comma inside (), [] or {} does not split.
+
+    A first value without a key, as in `timm:resnet50`, is found under the key "": the factory's first option.
+    """
     name, _, rest = spec.partition(":")
     options: dict[str, str] = {}
-    for part in _split(rest):
-        key, equals, value = part.partition("=")
-        if not equals or not key.strip():
+    for position, part in enumerate(_split(rest)):
+        key, equals, value = (text.strip() for text in part.partition("="))
+        if position == 0 and not equals:
+            key, value = "", key
+        elif not equals or not key:
             raise InputError(f"{spec!r}: {part!r} is not key=value; write name:key=value,key=value")
-        if key.strip() in options:
-            raise InputError(f"{spec!r}: option {key.strip()!r} is given twice")
-        options[key.strip()] = value.strip()
+        if key in options:
+            raise InputError(f"{spec!r}: option {key!r} is given twice")
+        options[key] = value
     return name.strip(), options
 
 
@@ -64,7 +69,7 @@ def options_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         if parameter.kind in by_name
     }
     takes_more = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    made = hints.get("return")
+    made = None if inspect.isclass(factory) else hints.get("return")
     if takes_more and inspect.isclass(made):
         options = {**options_of(made), **options}
     return options
@@ -120,6 +125,11 @@ class Registry(Generic[T]):
         name, texts = parse_spec(spec)
         factory = self.factory(name)
         options = options_of(factory)
+        if "" in texts:
+            first = next(iter(options), "")
+            if not first or first in texts:
+                raise InputError(f"{spec!r}: {texts['']!r} is not key=value; write {name}:key=value,key=value")
+            texts[first] = texts.pop("")
         values = {key: self._convert(name, key, text, options) for key, text in texts.items()}
         for key in given:
             if key not in options:

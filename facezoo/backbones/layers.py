@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
+from facezoo.backbones.kernels import PReLU, StridedDepthwise
 from facezoo.types import InputError
 
 Size: TypeAlias = int | tuple[int, int]
@@ -44,6 +45,8 @@ def check_options(family: str, embedding_dim: int, dropout: float = 0.0) -> None
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
     """A convolution without bias that keeps the map's size but for its stride."""
+    if stride == 2 and groups == inputs == outputs:
+        return StridedDepthwise(inputs, kernel)
     return nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
 
 
@@ -64,7 +67,7 @@ class ConvBNPReLU(ConvBN):
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups)
-        self.prelu = nn.PReLU(outputs)
+        self.prelu = PReLU(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.prelu(super().forward(x))
@@ -119,7 +122,7 @@ class BasicUnit(nn.Module):
         self.bn1 = nn.BatchNorm2d(inputs)
         self.conv1 = conv(inputs, outputs, 3)
         self.bn2 = nn.BatchNorm2d(outputs) if inner else nn.Identity()
-        self.prelu = nn.PReLU(outputs)
+        self.prelu = PReLU(outputs)
         self.conv2 = conv(outputs, outputs, 3, stride)
         self.bn3 = nn.BatchNorm2d(outputs)
         self.se = SqueezeExcite(outputs) if squeeze else nn.Identity()
@@ -139,10 +142,10 @@ class BottleneckUnit(nn.Module):
         self.bn1 = nn.BatchNorm2d(inputs)
         self.conv1 = conv(inputs, middle, 1)
         self.bn2 = nn.BatchNorm2d(middle)
-        self.prelu1 = nn.PReLU(middle)
+        self.prelu1 = PReLU(middle)
         self.conv2 = conv(middle, middle, 3)
         self.bn3 = nn.BatchNorm2d(middle)
-        self.prelu2 = nn.PReLU(middle)
+        self.prelu2 = PReLU(middle)
         self.conv3 = conv(middle, outputs, 1, stride)
         self.bn4 = nn.BatchNorm2d(outputs)
         self.se = SqueezeExcite(outputs) if squeeze else nn.Identity()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from facezoo.registry import HEADS, LOSSES
 from facezoo.types import InputError
 
-SHORTEST = 1e-12
+SHORTEST = 1e-6
 """A vector shorter than this has no direction: its cosines and gradients are 0."""
 
 

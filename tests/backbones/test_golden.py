@@ -1,0 +1,92 @@
+"""Embeddings of the original implementations, with weights filled by the names of their tensors."""
+
+import numpy as np
+import pytest
+import torch
+
+from facezoo.backbones.keys import reference_keys
+from facezoo.registry import BACKBONES
+
+pytestmark = pytest.mark.golden
+
+FLOAT32, NOISE, FLOAT64 = 1e-5, 10, 1e-9
+
+# fixture: (backbone, layout of the keys)
+QUICK = {
+    "facexzoo__mobilefacenet": ("mobilefacenet", "mobilefacenet"),
+    "evolve__mobilefacenet": ("mobilefacenet", "mobilefacenet"),
+    "tface__mobilefacenet": ("mobilefacenet:affine=false", "mobilefacenet_tface"),
+    "insightface__mbf": ("mbf", "mbf"),
+    "insightface__mbf_large": ("mbf_large", "mbf"),
+    "facexzoo_kdf__resnet18_ir": ("ir18:flavor=facexzoo", "ir_stages"),
+    "tface__ir_18": ("ir18", "ir"),
+    "insightface__iresnet18": ("iresnet18", "iresnet"),
+    "facexzoo__resnet50_ir_se": ("ir_se50:flavor=facexzoo", "ir"),
+    "tface__ir_se_50": ("ir_se50", "ir"),
+}
+SLOW = {
+    "facexzoo__resnet50_ir": ("ir50:flavor=facexzoo", "ir"),
+    "facexzoo__resnet100_ir": ("ir101:flavor=facexzoo", "ir"),
+    "facexzoo__resnet100_ir_se": ("ir_se101:flavor=facexzoo", "ir"),
+    "facexzoo__resnet152_ir": ("ir152:flavor=facexzoo", "ir"),
+    "facexzoo__resnet152_ir_se": ("ir_se152:flavor=facexzoo", "ir"),
+    "facexzoo_kdf__resnet152_ir": ("ir152:flavor=facexzoo", "ir_stages"),
+    "evolve__ir_50": ("ir50:flavor=facexzoo", "ir"),
+    "evolve__ir_101": ("ir101:flavor=facexzoo", "ir"),
+    "evolve__ir_152": ("ir152:flavor=facexzoo", "ir"),
+    "evolve__ir_se_50": ("ir_se50:flavor=facexzoo", "ir"),
+    "evolve__ir_se_101": ("ir_se101:flavor=facexzoo", "ir"),
+    "evolve__ir_se_152": ("ir_se152:flavor=facexzoo", "ir"),
+    "tface__ir_34": ("ir34", "ir"),
+    "tface__ir_50": ("ir50", "ir"),
+    "tface__ir_101": ("ir101", "ir"),
+    "tface__ir_152": ("ir152", "ir"),
+    "tface__ir_se_101": ("ir_se101", "ir"),
+    "insightface__iresnet34": ("iresnet34", "iresnet"),
+    "insightface__iresnet50": ("iresnet50", "iresnet"),
+    "insightface__iresnet100": ("iresnet100", "iresnet"),
+}
+CASES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]
+
+
+def filled(golden_root, golden_fill, fixture):
+    """The network with the fixture's weights, and its description."""
+    backbone, layout = (QUICK | SLOW)[fixture]
+    facts = golden_fill.load_spec(golden_root / "backbones" / f"{fixture}.json.gz")
+    with torch.device("meta"):
+        network = BACKBONES.create(backbone).eval()
+    keys = reference_keys(network, layout)
+    assert sorted(keys.values()) == sorted(row[0] for row in facts["keys"])
+    arrays = golden_fill.fill(facts["keys"], facts["salt"], facts["gain"])
+    tensors = {own: torch.from_numpy(np.asarray(arrays[theirs])) for own, theirs in keys.items()}
+    network.load_state_dict(tensors, assign=True)
+    return network, facts
+
+
+def embed(golden, network, facts, dtype):
+    size = facts["input"].removeprefix("inputs_").removesuffix(".npz")
+    with torch.inference_mode():
+        return network(torch.from_numpy(golden.image_input(size)).to(dtype)).numpy()
+
+
+def distance(got, wanted):
+    return np.linalg.norm(got.astype(np.float64) - wanted) / np.linalg.norm(wanted)
+
+
+@pytest.mark.parametrize("fixture", CASES)
+def test_embeddings_are_the_originals(golden, golden_root, golden_fill, fixture):
+    network, facts = filled(golden_root, golden_fill, fixture)
+    assert sum(p.numel() for p in network.parameters()) == facts["n_parameters"]
+    _, wanted, _ = golden.load(f"backbones/{fixture}.npz")
+    noise = facts["stats"]["float32_vs_float64"]["embedding"]["l2_rel"]
+
+    got = embed(golden, network, facts, torch.float32)
+
+    assert distance(got, wanted["embedding"]) <= max(FLOAT32, NOISE * noise)
+
+
+@pytest.mark.parametrize("fixture", CASES)
+def test_float64_embeddings_are_the_originals(golden, golden_root, golden_fill, fixture):
+    network, facts = filled(golden_root, golden_fill, fixture)
+    _, wanted, _ = golden.load(f"backbones/{fixture}.npz")
+    assert distance(embed(golden, network.double(), facts, torch.float64), wanted["embedding64"]) <= FLOAT64
