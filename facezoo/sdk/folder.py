@@ -16,7 +16,8 @@ from facezoo.files import write_text
 from facezoo.image import find_images, read_image, write_image
 from facezoo.progress import bar
 from facezoo.sdk.detector import Detector, main_face
-from facezoo.types import Face, InputError
+from facezoo.sdk.record import face_values
+from facezoo.types import InputError
 
 JOURNAL, REPORT = "align.jsonl", "report.json"
 
@@ -110,15 +111,6 @@ def _align_one(path: Path, out: Path, stem: Path, detector: Detector, settings: 
         write_image(out / target, align(image, face.landmarks, settings["template"], (height, width)))
         crops.append({"crop": target.as_posix(), **face_values(face)})
     return {"crops": crops}
-
-
-def face_values(face: Face) -> dict[str, Any]:
-    """Box, score and landmarks as JSON values, pixels to the hundredth."""
-    return {
-        "box": [round(float(v), 2) for v in face.box],
-        "score": round(float(face.score), 4),
-        "landmarks": [[round(float(v), 2) for v in point] for point in face.landmarks],
-    }
 
 
 def _targets(paths: list[Path], source: Path) -> dict[str, Path]:

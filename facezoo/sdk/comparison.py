@@ -1,0 +1,28 @@
+"""Do two embeddings show one person?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from facezoo.types import FloatArray, unit
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two embeddings of one model.
+
+    Attributes:
+        cosine: of the angle between them, -1..1; what is high depends on the model.
+        threshold: the cosine from which the model takes two embeddings for one person; None if never measured.
+        same: cosine >= threshold; None without a threshold.
+    """
+
+    cosine: float
+    threshold: float | None
+    same: bool | None
+
+
+def compare(left: FloatArray, right: FloatArray, threshold: float | None) -> Comparison:
+    """Compare two embeddings (D,) of one model at the threshold of its contract."""
+    cosine = float(unit(left) @ unit(right))
+    return Comparison(cosine, threshold, None if threshold is None else cosine >= threshold)
