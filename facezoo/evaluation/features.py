@@ -48,7 +48,7 @@ class Features:
 
     def _key(self, benchmark: Benchmark, contract: Contract) -> str:
         detector = self.detector if needs_locate(benchmark) else ""
-        template = TEMPLATES[contract.template] if contract.template in TEMPLATES else None
+        template = TEMPLATES.get(contract.template)
         digest = sha256(json.dumps([self.model, contract.to_json(), str(template), benchmark.aligned]).encode())
         digest.update(detector.encode())
         for photo in benchmark.photos:

@@ -1,0 +1,125 @@
+"""Intervals: the quantiles of t, the weights of a resample, and how often the truth is covered."""
+
+import numpy as np
+import pytest
+
+from facezoo.evaluation.folds import fold_accuracy, weighted_fold_accuracy
+from facezoo.evaluation.intervals import bootstrap, fold_interval, identity_weights, pair_weights, t_quantile
+from facezoo.evaluation.metrics import Sorted, auc, eer, tally, tar_at_far
+from facezoo.types import InputError
+
+
+@pytest.mark.parametrize(
+    ("freedom", "table"), [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (9, 2.262), (30, 2.042), (1000, 1.962)]
+)
+def test_quantiles_of_t_are_those_of_the_tables(freedom, table):
+    assert t_quantile(0.95, freedom) == pytest.approx(table, abs=6e-4)
+
+
+def test_the_interval_over_ten_folds_is_2_262_standard_errors():
+    same = np.arange(2000) % 2 == 0
+    folds = fold_accuracy(np.random.default_rng(0).normal(1.5 * same), same)
+
+    low, high = fold_interval(folds)
+
+    assert (high - low) / 2 == pytest.approx(2.262 * folds.std / np.sqrt(10), rel=1e-3)
+    assert (high + low) / 2 == pytest.approx(folds.mean)
+
+
+def identities(seed, people=30, photos=4, pairs=300):
+    """Pairs of photos of people, all with ties in their scores."""
+    generator = np.random.default_rng(seed)
+    person = np.repeat(np.arange(people), photos)
+    left = generator.integers(len(person), size=pairs)
+    right = np.where(generator.random(pairs) < 0.5, left // photos * photos + generator.integers(photos, size=pairs), 0)
+    right = np.where(right == 0, generator.integers(len(person), size=pairs), right)
+    same = person[left] == person[right]
+    return person[left], person[right], same, np.round(generator.normal(0.8 * same, 0.4), 1)
+
+
+def test_weights_stand_for_drawing_identities_again():
+    left, right, same, _ = identities(0)
+    generator = np.random.default_rng(7)
+    people = np.unique(np.concatenate([left, right]))
+
+    for weights in identity_weights(left, right, 5, seed=7):
+        drawn = people[generator.integers(len(people), size=len(people))]
+        times = {person: int((drawn == person).sum()) for person in people}
+        expected = [times[a] if a == b else times[a] * times[b] for a, b in zip(left, right)]
+        assert weights.tolist() == expected
+    assert same.any()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_weighted_metrics_equal_those_of_repeated_pairs(seed):
+    left, right, same, scores = identities(seed)
+    ordered, fold = Sorted(scores, same), np.arange(len(same)) * 5 // len(same)
+
+    for weights in identity_weights(left, right, 5, seed):
+        times = weights.astype(int)
+        repeated = tally(np.repeat(scores, times), np.repeat(same, times))
+        weighted = ordered.tally(weights)
+        for metric in (auc, eer, lambda t: tar_at_far(t, 0.05).tar):
+            assert metric(weighted) == pytest.approx(metric(repeated), abs=1e-9)
+        again = fold_accuracy(np.repeat(scores, times), np.repeat(same, times), np.repeat(fold, times))
+        np.testing.assert_allclose(weighted_fold_accuracy(ordered, fold, weights).accuracies, again.accuracies)
+
+
+def test_a_seed_gives_one_interval():
+    def measure(weights):
+        return {"mean": float(weights @ np.arange(50)) / weights.sum()}
+
+    one, same, other = (bootstrap(measure, pair_weights(50, 200, seed)) for seed in (1, 1, 2))
+
+    assert one == same != other
+
+
+def test_the_interval_over_pairs_covers_the_true_auc():
+    covered, trials, distance = 0, 60, 1.0
+    truth = 0.7602499  # P(N(1, 1) > N(0, 1)) = Phi(1 / sqrt 2)
+    for trial in range(trials):
+        same = np.arange(200) % 2 == 0
+        ordered = Sorted(np.random.default_rng(trial).normal(distance * same), same)
+        low, high = bootstrap(lambda w, o=ordered: {"auc": auc(o.tally(w))}, pair_weights(200, 200, trial))["auc"]
+        covered += low <= truth <= high
+    assert covered >= 0.86 * trials
+
+
+def people_of_one_kind(seed, people=40, photos=4):
+    """All pairs of photos whose genuine scores depend on the person: pairs of one person are no new evidence."""
+    generator = np.random.default_rng(seed)
+    person = np.repeat(np.arange(people), photos)
+    left, right = np.triu_indices(len(person), 1)
+    left, right = person[left], person[right]
+    same = left == right
+    ease = generator.normal(1.0, 0.6, people)[left]
+    return left, right, same, np.where(same, ease, 0) + generator.normal(0, 0.4, len(same))
+
+
+def test_only_resampled_identities_cover_the_truth_of_dependent_pairs():
+    drawn_again = (people_of_one_kind(seed) for seed in range(1000, 1100))
+    truth = float(np.mean([auc(tally(scores, same)) for _, _, same, scores in drawn_again]))
+    covered = {"identities": 0, "pairs": 0}
+    trials = 40
+    for trial in range(trials):
+        left, right, same, scores = people_of_one_kind(trial)
+        ordered = Sorted(scores, same)
+        drawn = {
+            "identities": identity_weights(left, right, 100, trial),
+            "pairs": pair_weights(len(same), 100, trial),
+        }
+        for kind, weights in drawn.items():
+            low, high = bootstrap(lambda w, o=ordered: {"auc": auc(o.tally(w))}, weights)["auc"]
+            covered[kind] += low <= truth <= high
+    assert covered["identities"] >= 0.8 * trials
+    assert covered["pairs"] < covered["identities"]
+
+
+def test_a_metric_that_most_resamples_leave_open_has_no_interval():
+    values = iter([0.5, None, None, None])
+    assert bootstrap(lambda _: {"eer": next(values)}, pair_weights(5, 4, 0)) == {}
+
+
+def test_a_bootstrap_without_resamples_is_refused():
+    with pytest.raises(InputError, match="resamples"):
+        bootstrap(lambda _: {}, iter(()))
