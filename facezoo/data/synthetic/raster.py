@@ -14,7 +14,7 @@ from facezoo.data.synthetic.shade import shade
 __all__ = ["interpolate", "light_share", "normals", "shade", "sky_share", "zbuffer"]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def zbuffer(screen, faces, two_sided, height, width):
     """Nearest triangle of every pixel.
 
@@ -61,7 +61,7 @@ def zbuffer(screen, faces, two_sided, height, width):
     return nearest, weights, depth
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def interpolate(screen, faces, values, height, width):
     """Vertex values (V, 3) spread over the pixels (H, W, 3) linearly on the screen; NaN where no triangle is."""
     nearest, weights, _ = zbuffer(screen, faces, np.ones(len(faces), np.bool_), height, width)
@@ -79,7 +79,7 @@ def interpolate(screen, faces, values, height, width):
     return spread
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def normals(vertices, faces):
     """Unit normals (V, 3) float32: the sum of the neighbouring triangles' normals, weighted by their area."""
     total = np.zeros_like(vertices)
@@ -99,7 +99,7 @@ def normals(vertices, faces):
     return total
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def sky_share(vertices, faces, directions):
     """Cosine-weighted share (V,) of the directions (N, 3) in which nothing of the mesh hides the sky.
 
@@ -123,7 +123,7 @@ def sky_share(vertices, faces, directions):
     return seen / total
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def light_screen(vertices, direction, size):
     """Screen points (V, 3) of an orthographic view from a unit direction; w counts in units of length."""
     up = np.array([0.0, 1.0, 0.0], np.float32)
@@ -146,7 +146,7 @@ def light_screen(vertices, direction, size):
     return screen
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def light_share(vertices, faces, direction, size):
     """Share (V,) of a distant light that passes the rest of the mesh: a shadow map read over 3 x 3 texels."""
     bias = np.float32(0.05)

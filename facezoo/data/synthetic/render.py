@@ -16,7 +16,7 @@ from facezoo.data.synthetic.view import View
 from facezoo.types import Image, InputError
 
 SUPERSAMPLING = 2
-SHADOW_MAP = 256
+SHADOW_MAP = 192
 MAX_SIZE = 4096
 
 
@@ -144,4 +144,4 @@ def _gaze(view: View) -> Array:
 
 def _lit(identity: Identity, view: View, points: Array) -> Array:
     """Share (V,) of the first light that reaches each vertex past the rest of the head."""
-    return kernels().light_share(points, identity.faces, view.lights[0], SHADOW_MAP)
+    return kernels().light_share(points, identity.faces[: identity.sheet], view.lights[0], SHADOW_MAP)

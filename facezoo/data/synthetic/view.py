@@ -9,6 +9,9 @@ import numpy as np
 from facezoo.data.synthetic.head_model import GROUPS, Array, HeadModel
 from facezoo.data.synthetic.traits import Traits
 
+SMILE, SMILES = "mouth-corner-puller", 0.5
+"""People smile at cameras: the unit, and in which share of the photos with an expression it is there."""
+
 
 @dataclass(frozen=True, eq=False)
 class View:
@@ -109,10 +112,13 @@ def _draw_expression(rng: np.random.Generator, head: HeadModel, traits: Traits) 
     """Up to three units, left and right together, in the person's own mix of the groups' versions."""
     units = sorted({unit.replace("-right", "-left") for unit in head.expressions})
     expression: dict[str, float] = {}
-    for unit in rng.choice(units, size=int(rng.integers(4)), replace=False):
+    chosen = [str(unit) for unit in rng.choice(units, size=int(rng.integers(4)), replace=False)]
+    if chosen and rng.random() < SMILES:
+        chosen[0] = SMILE
+    for unit in dict.fromkeys(chosen):
         closes = unit in ("eye-left-closure", "eye-left-slit")
         strength = float(rng.uniform(0.1, 0.45 if closes else 0.8))
-        for twin in {str(unit), str(unit).replace("-left", "-right")}:
+        for twin in {unit, unit.replace("-left", "-right")}:
             for group, share in zip(GROUPS, traits.groups):
                 expression[f"expression/{group}/{twin}"] = strength * share
     return dict(sorted(expression.items()))
