@@ -46,6 +46,12 @@ def _reconstruct(*_arguments: Any) -> _Array:
     return _Array()
 
 
+def _frombuffer(data: Any, dtype: Any, shape: Any, _order: Any) -> _Array:
+    array = _Array()
+    array.__setstate__((1, shape, dtype, False, bytes(data) if isinstance(data, bytearray) else data))
+    return array
+
+
 def _scalar(dtype: Any, data: Any) -> bool:
     if not isinstance(dtype, _Dtype) or not isinstance(data, bytes) or len(data) != 1:
         raise InputError("a number of another type")
@@ -70,6 +76,8 @@ _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
     ("__builtin__", "bytes"): _bytes,
     ("numpy", "dtype"): _Dtype,
     ("numpy", "ndarray"): _Array,
+    ("numpy.core.numeric", "_frombuffer"): _frombuffer,  # protocol 5
+    ("numpy._core.numeric", "_frombuffer"): _frombuffer,
     **{
         (f"numpy.{core}.multiarray", name): stand_in
         for core in ("core", "_core")
