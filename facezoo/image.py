@@ -73,18 +73,18 @@ def decode_image(data: bytes, name: str = "image") -> Image:
         raise InputError(f"{name}: more than the {MAX_PIXELS:,} pixels that are read; scale it down") from None
     except UnidentifiedImageError:
         raise InputError(f"{name}: not an image of a known format ({', '.join(FORMATS)})") from None
-    # Pillow's decoders report damaged data by any of these.
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError) as error:
+    # Pillow's decoders report damaged data by any of these; UserWarning where warnings are turned into errors.
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError, OverflowError, UserWarning) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{name}: the image is damaged or truncated ({error})") from None
 
 
 def _rgb(picture: Pillow.Image) -> Image:
-    if picture.mode.startswith(("I", "F")):  # 16-bit or wider grey
+    if picture.mode.startswith(("I", "F")):
         grey = np.asarray(picture, dtype=np.float64)
-        # Pillow also opens 8-bit data in wide modes (PGM with a small maximum): scale by what the values need.
-        grey = grey / 257 if grey.max(initial=0) > 255 else grey
+        # Whole numbers in a wide mode are 16-bit grey; floats are 0..1 or 0..255, and only their values tell.
+        grey = grey / 257 if picture.mode.startswith("I") else grey * (255 if grey.max(initial=0) <= 1 else 1)
         picture = Pillow.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
     if "A" in picture.getbands() or "transparency" in picture.info:
         picture = picture.convert("RGBA")

@@ -1,0 +1,88 @@
+import sys
+from typing import Literal
+
+import pytest
+
+from facezoo.registry import Registry, options_of, parse_spec
+from facezoo.types import InputError
+
+
+class Net:
+    """Numbers of the paper's table first, options after."""
+
+    def __init__(self, depth: int, /, *, dim: int = 512, size: tuple[int, int] = (112, 112), gamma: float | None = 1.0):
+        self.depth, self.dim, self.size, self.gamma = depth, dim, size, gamma
+
+
+@pytest.fixture
+def nets(tmp_path, monkeypatch):
+    """A registry whose home is an empty package."""
+    (tmp_path / "home_of_nets.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry: Registry[Net] = Registry("net", "home_of_nets")
+
+    @registry.register
+    def net50(**options) -> Net:
+        return Net(50, **options)
+
+    @registry.register(name="mode")
+    def mode(kind: Literal["a", "b"]) -> Net:
+        return Net(1, dim=ord(kind))
+
+    yield registry
+    sys.modules.pop("home_of_nets", None)
+
+
+def test_a_spec_is_a_name_and_options():
+    assert parse_spec("net50") == ("net50", {})
+    assert parse_spec("net50:dim=8, size=(96,112)") == ("net50", {"dim": "8", "size": "(96,112)"})
+    assert parse_spec("timm:resnet50,dim=8") == ("timm", {"": "resnet50", "dim": "8"})
+    assert parse_spec("lfw:root=a=b:c") == ("lfw", {"root": "a=b:c"})
+
+
+@pytest.mark.parametrize(("spec", "why"), [("net:a,dim", "is not key=value"), ("net:dim=1,dim=2", "given twice")])
+def test_a_spec_that_is_no_spec_is_refused(spec, why):
+    with pytest.raises(InputError, match=why):
+        parse_spec(spec)
+
+
+def test_options_become_the_types_of_their_parameters(nets):
+    net = nets.create("net50:dim=128,size=(96,112),gamma=none")
+
+    assert (net.depth, net.dim, net.size, net.gamma) == (50, 128, (96, 112), None)
+
+
+def test_a_variant_takes_the_options_of_its_class(nets):
+    assert list(options_of(nets.factory("net50"))) == ["dim", "size", "gamma"]
+
+
+def test_text_wins_over_what_code_gives(nets):
+    assert nets.create("net50:dim=8", dim=16).dim == 8
+    assert nets.create("net50", dim=16).dim == 16
+
+
+@pytest.mark.parametrize(
+    ("spec", "why"),
+    [
+        ("net51", "unknown net 'net51'; known: mode, net50"),
+        ("net50:width=1", "has no option 'width'; its options: dim, gamma, size"),
+        ("net50:dim=many", "option dim='many': Input should be a valid integer"),
+        ("mode", "needs kind: write mode:kind="),
+        ("mode:kind=c", "Input should be 'a' or 'b'"),
+    ],
+)
+def test_a_wrong_spec_is_one_sentence_with_the_choices(nets, spec, why):
+    with pytest.raises(InputError, match=why) as caught:
+        nets.create(spec)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_is_taken_once(nets):
+    with pytest.raises(ValueError, match="registered twice"):
+        nets.register(Net, name="net50")
+
+
+def test_names_are_sorted_and_looked_up(nets):
+    assert nets.names() == ["mode", "net50"]
+    assert "net50" in nets
+    assert "net51" not in nets
