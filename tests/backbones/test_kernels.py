@@ -41,7 +41,7 @@ def test_a_strided_depthwise_convolutions_gradients_are_torchs(size, kernel):
     x = torch.randn(4, 16, *size).bfloat16()
     for got, wanted in zip(gradients(own, x), gradients(stock, x.float()), strict=True):
         assert got.dtype == torch.bfloat16
-        torch.testing.assert_close(got.float(), wanted, rtol=0.03, atol=0.03)
+        assert (got.float() - wanted).norm() <= 0.01 * wanted.norm()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -124,14 +124,13 @@ def test_the_linear_fallback_keeps_arcfaces_logit_falling_with_the_angle():
     assert (logit.diff() < 0).all()
 
 
-@pytest.mark.parametrize("spec", SPECS)
+# MV-Softmax measures its negatives by the true class, which has to be there.
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if "mvsoftmax" not in spec])
 def test_a_row_without_its_true_class_gets_no_margin(spec):
     cosine, labels = cosines()
     margin, norms = HEADS.create(spec), torch.ones(len(labels), 1)
     here = margin(cosine, labels, norms)
     absent = margin(cosine, torch.full_like(labels, -1), norms)
-    if "mvsoftmax" in spec:  # its negatives are measured by the true class
-        return
     others = torch.ones_like(cosine, dtype=torch.bool).scatter(1, labels[:, None], False)
     torch.testing.assert_close(absent[others], here[others])
 
@@ -158,10 +157,9 @@ def test_gradients_are_finite_at_collinear_and_at_zero_embeddings(spec, loss, dt
     assert torch.isfinite(embeddings.grad).all() and torch.isfinite(head.weight.grad).all()
 
 
-@pytest.mark.parametrize("spec", SPECS)
+# Softmax's logits are linear in the embedding, also at zero.
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if spec != "softmax"])
 def test_the_gradient_of_a_zero_embedding_is_zero(spec):
-    if spec == "softmax":
-        pytest.skip("its logits are linear in the embedding")
     head = head_of(spec)
     embeddings = torch.zeros(3, 16, requires_grad=True)
     sum(head(embeddings, torch.arange(3)).values()).backward()
