@@ -42,7 +42,7 @@ def hair_field(traits: Traits, points: Array) -> Array:
     side = turn * np.sign(x) * (1 if traits.parting >= 0 else -1)
     line = line - traits.fringe * (0.35 + 0.25 * np.tanh(2.5 * (side - 0.1))) * np.exp(-((turn / 0.75) ** 4))
     line = line - abs(traits.parting) * np.clip(side - 0.05, 0, 0.6) * (turn < 1.2)
-    line = line + traits.recede * np.exp(-(((turn - 0.6) / 0.3) ** 2)) + 0.35 * traits.recede * (turn < 1.2)
+    line = line + traits.recede * np.exp(-(((turn - 0.6) / 0.3) ** 2)) + 0.35 * traits.recede * smooth(1.25, 1.15, turn)
     return y - line
 
 
