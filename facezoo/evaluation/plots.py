@@ -19,6 +19,7 @@ GENUINE, IMPOSTOR = "#2166ac", "#d6604d"
 LINES = ("#2166ac", "#d6604d", "#4d9221", "#8073ac", "#b35806", "#35978f", "#c51b7d", "#636363")
 DET_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.4)
 DET_TOP = 0.5
+LARGEST_FLOOR = 0.01
 
 
 @contextmanager
@@ -137,8 +138,8 @@ def _curve(report: Report, axis: str) -> FloatArray:
 
 
 def _floor(rates: FloatArray) -> float:
-    """Half of the smallest rate that was seen: where a rate of 0 is drawn."""
-    return float(rates[rates > 0].min(initial=1.0)) / 2
+    """Half of the smallest rate that was seen: where a rate of 0 is drawn, also by a model without mistakes."""
+    return float(rates[rates > 0].min(initial=LARGEST_FLOOR)) / 2
 
 
 def _probit(rates: FloatArray) -> FloatArray:
