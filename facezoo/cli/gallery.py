@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from facezoo.cli.app import app, print_json
+from facezoo.cli.photos import end, find_photos, readable, refused_values
 from facezoo.types import Face, InputError
 
 if TYPE_CHECKING:
@@ -23,7 +24,14 @@ app.command(commands)
 
 @app.command
 def enroll(
-    gallery: Path, folder: Path, /, *, model: str | None = None, detector: str = "yunet", json: bool = False
+    gallery: Path,
+    folder: Path,
+    /,
+    *,
+    model: str | None = None,
+    contract: Path | None = None,
+    detector: str = "yunet",
+    json: bool = False,
 ) -> None:
     """Put people's photos into a gallery.
 
@@ -35,7 +43,8 @@ def enroll(
         gallery: the gallery's file; made if it does not exist.
         folder: the folder of people.
         model: name or file of the model that embeds; by default the gallery's, or dlib-resnet29 for a new one.
-        detector: spec of the face detector.
+        contract: TOML file of the model's contract, for a file that carries none.
+        detector: name with options.
         json: print the result as JSON.
     """
     from facezoo.gallery import Gallery, enroll
@@ -49,8 +58,8 @@ def enroll(
         model = _remembered(gallery) if gallery.exists() else DEFAULT_MODEL
     if Path(model).exists():
         model = str(Path(model).resolve())  # what the gallery remembers holds in any folder
-    analyzer = _analyzer(detector, model)
-    with Gallery(gallery, analyzer.embedder.contract, model) as opened:
+    analyzer = _analyzer(model, contract, detector)
+    with Gallery(gallery, analyzer.contract, model) as opened:
         result = enroll(opened, folder, analyzer, main_face)
         people, photos = len(opened), opened.photos
     if json:
@@ -63,7 +72,7 @@ def enroll(
         (result.refused, "photos that could not be used"),
     ):
         if places:
-            print(f"{len(places):,} {what}:")
+            print(f"{what}: {len(places):,}")
             print("\n".join(f"  {place}" for place in places))
     print(f"{gallery}: {people:,} people, {photos:,} photos")
 
@@ -77,6 +86,7 @@ def search(
     k: int = 5,
     threshold: float | None = None,
     model: str | None = None,
+    contract: Path | None = None,
     detector: str = "yunet",
     json: bool = False,
 ) -> None:
@@ -84,28 +94,32 @@ def search(
 
     Args:
         gallery: the gallery's file.
-        photos: image files.
+        photos: photos, or folders of photos.
         k: people listed for each face.
         threshold: cosine from which a face is taken for known; by default the model's.
         model: name or file of the model; by default the one the gallery was made with.
-        detector: spec of the face detector.
+        contract: TOML file of the model's contract, for a file that carries none.
+        detector: name with options.
         json: print the result as JSON.
     """
     from facezoo.gallery import Gallery
-    from facezoo.image import read_image
+    from facezoo.sdk import face_values
 
-    analyzer = _analyzer(detector, model or _remembered(gallery))
+    analyzer = _analyzer(model or _remembered(gallery), contract, detector)
+    refused: dict[Path, str] = {}
     results = []
-    with Gallery(gallery, analyzer.embedder.contract) as opened:
-        for photo in photos:
-            faces = analyzer(read_image(photo))
+    with Gallery(gallery, analyzer.contract) as opened:
+        for path, image in readable(find_photos(photos), refused):
+            faces = analyzer(image)
             hits = [_search(opened, face, k, threshold) for face in faces]
-            if json:
-                results.append({"photo": str(photo), "faces": [_entry(*pair) for pair in zip(faces, hits)]})
-            else:
-                _print(photo, faces, hits)
+            if not json:
+                _print(path, faces, hits)
+            found = zip(faces, hits, strict=True)
+            values = [{**face_values(face), "hits": [asdict(hit) for hit in some]} for face, some in found]
+            results.append({"image": str(path), "faces": values})
     if json:
-        print_json(results)
+        print_json(results + refused_values(refused))
+    end(refused)
 
 
 @commands.command
@@ -176,13 +190,16 @@ def remove(gallery: Path, people: list[str], /, *, json: bool = False) -> None:
     if json:
         print_json({"removed": photos, "people": left})
     else:
-        print(f"{len(photos):,} people removed with {sum(photos.values()):,} photos; {left:,} people are left")
+        print(f"people removed: {len(photos):,}, with {sum(photos.values()):,} photos; left: {left:,}")
 
 
-def _analyzer(detector: str, model: str) -> FaceAnalyzer:
+def _analyzer(model: str, contract: Path | None, detector: str) -> FaceAnalyzer:
+    from facezoo.contract import read_contract
+    from facezoo.embedder import load_embedder
     from facezoo.sdk import FaceAnalyzer
 
-    return FaceAnalyzer(detector=detector, embedder=model)
+    stated = read_contract(contract) if contract else None
+    return FaceAnalyzer(detector, load_embedder(model, contract=stated))
 
 
 def _remembered(gallery: Path) -> str:
@@ -199,11 +216,6 @@ def _search(gallery: Gallery, face: Face, k: int, threshold: float | None) -> li
     if face.embedding is None:
         raise ValueError("search: the analyzer gives faces without embeddings")
     return gallery.search(face.embedding, k, threshold)[0]
-
-
-def _entry(face: Face, hits: list[Hit]) -> dict[str, object]:
-    box = [round(float(value), 1) for value in face.box]
-    return {"box": box, "score": round(face.score, 4), "hits": [asdict(hit) for hit in hits]}
 
 
 def _print(photo: Path, faces: list[Face], hits: list[list[Hit]]) -> None:

@@ -76,6 +76,6 @@ def enroll(
         if face.embedding is None:
             raise ValueError("enroll: the analyzer gives faces without embeddings")
         quality = None if face.quality is None else [face.quality]
-        gallery.add(name, face.embedding, source=str(path), digest=digest, quality=quality)
+        gallery.add(name, face.embedding, source=str(path.absolute()), digest=digest, quality=quality)
         done.added += 1
     return done

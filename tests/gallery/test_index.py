@@ -63,6 +63,15 @@ def test_equal_embeddings_score_equally_wherever_they_lie(monkeypatch):
     assert len({match.score for match in matches}) == 1
 
 
+def test_embeddings_closer_than_float32_resolves_are_ranked_exactly():
+    rng = np.random.default_rng(0)
+    vectors = unit(np.ones(128) + 3e-6 * rng.standard_normal((2000, 128))).astype(np.float32)
+    queries = unit(rng.standard_normal((20, 128)) + 1).astype(np.float32)
+    exact = queries.astype(np.float64) @ vectors.T.astype(np.float64)
+    for query, matches in enumerate(filled(vectors, np.arange(2000)).search(queries, 3)):
+        np.testing.assert_allclose([m.score for m in matches], np.sort(exact[query])[:-4:-1], rtol=0, atol=1e-14)
+
+
 @given(steps=st.lists(st.tuples(st.booleans(), st.integers(0, 40)), max_size=8), seed=st.integers(0, 1000))
 @settings(max_examples=50, deadline=None)
 def test_an_index_that_grew_and_shrank_equals_a_new_one(steps, seed):
