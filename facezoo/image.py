@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,10 +116,22 @@ def find_images(folder: Path) -> list[Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    return [folder / name for name in image_names(folder)]
+
+
+def image_names(folder: Path, below: str = "") -> Iterator[str]:
+    """As `find_images`, names relative to the folder: for millions of files, which Path is too slow for.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    try:
+        with os.scandir(folder / below) as entries:
+            shown = sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"{folder / below}: cannot be read: {error.strerror or error}") from None
+    for entry in shown:
+        if entry.is_dir(follow_symlinks=False):
+            yield from image_names(folder, f"{below}{entry.name}/")
+        elif entry.name[entry.name.rfind(".") :].lower() in SUFFIXES and entry.is_file():
+            yield below + entry.name

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from facezoo.data.dataset import FileDataset, Finding, Names
-from facezoo.image import SUFFIXES, find_images
+from facezoo.image import SUFFIXES, image_names
 from facezoo.registry import DATASETS
 from facezoo.types import InputError
 
@@ -51,13 +51,13 @@ class Folder(FileDataset):
                 if Path(name).suffix.lower() in SUFFIXES:
                     stray.append(name)
                 continue
-            images = find_images(root / name)
+            images = [f"{name}/{image}" for image in image_names(root / name)]
             if not images:
                 empty.append(name)
                 continue
             label = len(classes)
             classes[label] = name
-            found += [_utf8(path.relative_to(root), root) for path in images]
+            found += [_utf8(image, root) for image in images]
             labels += [label] * len(images)
         if not found:
             raise InputError(f"{root}: no image in any folder below it; expected {root}/IDENTITY/IMAGE")
@@ -66,8 +66,8 @@ class Folder(FileDataset):
         super().__init__(root, Names(found), values, classes, len(found), problems, check, unreadable, min_images)
 
 
-def _utf8(path: Path, root: Path) -> bytes:
+def _utf8(name: str, root: Path) -> bytes:
     try:
-        return path.as_posix().encode()
+        return name.encode()
     except UnicodeEncodeError:
-        raise InputError(f"{root}: the file name {os.fsencode(path)!r} is not UTF-8; rename it") from None
+        raise InputError(f"{root}: the file name {os.fsencode(name)!r} is not UTF-8; rename it") from None
