@@ -136,11 +136,14 @@ class Store:
                 raise InputError(f"{self.path}: cannot be used: {error}") from None
             try:
                 yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
+                self._db.execute("COMMIT")
+            except BaseException as error:
                 self.rollbacks += 1
+                if self._db.in_transaction:  # a full disk ends it by itself
+                    self._db.execute("ROLLBACK")
+                if isinstance(error, sqlite3.DatabaseError):
+                    raise InputError(f"{self.path}: nothing was changed: {error}") from None
                 raise
-            self._db.execute("COMMIT")
 
     def _one(self, query: str, values: Sequence[Any] = ()) -> Any:
         """The first column of the first row; None if there is no row."""

@@ -215,6 +215,18 @@ def test_a_transaction_is_kept_whole_or_not_at_all(gallery):
     assert gallery.search(W)[0][0].name == "dan"
 
 
+def test_a_full_disk_is_one_sentence_and_changes_nothing(gallery):
+    gallery.add("ada", X)
+    pages = gallery._store._db.execute("PRAGMA page_count").fetchone()[0]
+    gallery._store._db.execute(f"PRAGMA max_page_count = {pages}")  # stands for the end of the disk
+    with pytest.raises(InputError, match="nothing was changed: database or disk is full"):
+        gallery.add("bob", np.tile(Y, (1000, 1)))
+    gallery._store._db.execute("PRAGMA max_page_count = 100000")
+    assert gallery.names() == ["ada"] and gallery.search(Y)[0][0].name == "ada"
+    gallery.add("bob", Y)
+    assert gallery.search(Y)[0][0].name == "bob"
+
+
 def test_changes_of_another_process_are_seen(path, gallery):
     gallery.add("ada", X)
     assert gallery.search(Y)[0][0].name == "ada"
