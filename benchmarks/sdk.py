@@ -1,6 +1,6 @@
 """The SDK on LFW: accuracy of pairs, the threshold of its contract, and photos per second from file to embedding.
 
-    python benchmarks/sdk.py LFW_FOLDER [--photos 500] [--model dlib-resnet29] [--all]
+    python benchmarks/sdk.py LFW_FOLDER [--photos 500] [--model dlib-resnet29] [--detector yunet] [--all]
 
 LFW_FOLDER holds `pairs.txt` and the photos. With --all every photo that the pairs name is embedded, and the cosine
 that lets through one of a thousand impostor pairs is measured over all pairs of photos of different people.
@@ -73,10 +73,11 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--photos", type=int, default=500)
     parser.add_argument("--model", default="dlib-resnet29")
+    parser.add_argument("--detector", default="yunet")
     parser.add_argument("--all", action="store_true")
     given = parser.parse_args()
     paths, left, right, same = read_pairs(given.root)
-    analyzer = FaceAnalyzer(embedder=given.model)
+    analyzer = FaceAnalyzer(given.detector, given.model)
     if not given.all:
         embed(analyzer, paths[: given.photos])
         return
