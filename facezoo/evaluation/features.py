@@ -9,21 +9,21 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from facezoo import __version__
 from facezoo.align import TEMPLATES
 from facezoo.evaluation.photos import Locate, Photo
-from facezoo.evaluation.run import Benchmark, Embed, embed_photos, needs_locate
+from facezoo.evaluation.run import Benchmark, Embed, Embedded, embed_photos, needs_locate
 from facezoo.files import whole_file
-from facezoo.types import Contract, FloatArray, InputError
+from facezoo.types import Contract, InputError
 
 
 @dataclass(frozen=True)
 class Features:
     """A folder with one file for each model and set of photos; give it to `evaluate` as `embeddings_of`.
 
-    A file is found again only by the same model digest, contract, photos (name, size and time of change; pixels or
-    bytes where there is no file), landmarks and, where the detector is asked, its name.
+    A file is found again only by the same version of facezoo, model digest, contract, photos (name, size and time of
+    change; pixels or bytes where there is no file), landmarks and, where the detector is asked, its name.
 
     Args:
         folder: made when the first file is written.
@@ -35,28 +35,28 @@ class Features:
     model: str
     detector: str = ""
 
-    def __call__(
-        self, benchmark: Benchmark, embed: Embed, locate: Locate | None = None
-    ) -> tuple[FloatArray, NDArray[np.bool_], int]:
+    def __call__(self, benchmark: Benchmark, embed: Embed, locate: Locate | None = None) -> Embedded:
         path = self.folder / f"{self._key(benchmark, embed.contract)}.npz"
         if path.is_file():
             return self._read(path, len(benchmark.photos))
-        embeddings, failed, resized = embed_photos(benchmark, embed, locate)
+        found = embed_photos(benchmark, embed, locate)
         with whole_file(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, embeddings=embeddings, failed=failed, resized=np.array(resized))
-        return embeddings, failed, resized
+            np.savez(file, embeddings=found.embeddings, failed=found.failed, resized=np.array(found.resized))
+        return found
 
     def _key(self, benchmark: Benchmark, contract: Contract) -> str:
         detector = self.detector if needs_locate(benchmark) else ""
         template = TEMPLATES.get(contract.template)
-        digest = sha256(json.dumps([self.model, contract.to_json(), str(template), benchmark.aligned]).encode())
+        digest = sha256(
+            json.dumps([__version__, self.model, contract.to_json(), str(template), benchmark.aligned]).encode()
+        )
         digest.update(detector.encode())
         for photo in benchmark.photos:
             digest.update(_identity(photo))
         return digest.hexdigest()[:32]
 
     @staticmethod
-    def _read(path: Path, photos: int) -> tuple[FloatArray, NDArray[np.bool_], int]:
+    def _read(path: Path, photos: int) -> Embedded:
         try:
             with np.load(path, allow_pickle=False) as stored:
                 embeddings, failed, resized = stored["embeddings"], stored["failed"], int(stored["resized"])
@@ -64,7 +64,7 @@ class Features:
             raise InputError(f"{path}: not a readable feature file ({error}); remove it") from None
         if embeddings.ndim != 2 or len(embeddings) != photos or failed.shape != (photos,):
             raise InputError(f"{path}: not the features of {photos} photos; remove it")
-        return embeddings, failed, resized
+        return Embedded(embeddings, failed, resized)
 
 
 def _identity(photo: Photo) -> bytes:

@@ -181,7 +181,12 @@ def _words(metric: str) -> str:
 def _shown(mistake: Mistake, photos: Mapping[str, Photo]) -> dict[str, Any]:
     pictures = [_face(photos[name]) for name in (mistake.left, mistake.right) if name in photos]
     score = "no face" if mistake.score is None else f"{mistake.score:.3f}"
-    return {"pictures": pictures, "score": score, "left": mistake.left, "right": mistake.right}
+    return {"pictures": pictures, "score": score, "left": _breakable(mistake.left), "right": _breakable(mistake.right)}
+
+
+def _breakable(name: str) -> Markup:
+    """A path that may be broken after each folder."""
+    return Markup("/<wbr>").join(name.split("/"))
 
 
 def _face(photo: Photo) -> Markup:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -46,10 +46,25 @@ def needs_locate(benchmark: Benchmark) -> bool:
     return benchmark.aligned is None and all(photo.landmarks is None for photo in benchmark.photos)
 
 
-def embed_photos(
-    benchmark: Benchmark, embed: Embed, locate: Locate | None = None
-) -> tuple[FloatArray, NDArray[np.bool_], int]:
-    """Embeddings (N, D) in the benchmark's order, photos without a face (N,) with zero rows, crops resized.
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """The photos of a benchmark, embedded.
+
+    Attributes:
+        embeddings: (N, D) in the benchmark's order; zero rows for photos without a face.
+        failed: (N,), the photos without a face.
+        resized: how many crops did not have the model's size.
+        speed: None if the embeddings were not computed now.
+    """
+
+    embeddings: FloatArray
+    failed: NDArray[np.bool_]
+    resized: int = 0
+    speed: Speed | None = None
+
+
+def embed_photos(benchmark: Benchmark, embed: Embed, locate: Locate | None = None) -> Embedded:
+    """Read, align and embed each photo once.
 
     Raises:
         InputError: raw photos without landmarks and no `locate`, crops of another template, or no face at all.
@@ -59,13 +74,15 @@ def embed_photos(
         raise InputError(
             f"{benchmark.name}: raw photos without landmarks; give landmarks=FILE.csv or a detector (locate)"
         )
+    start = time.perf_counter()
     crops = Crops(benchmark.photos, embed.contract, benchmark.aligned, locate if detects else None)
     found = np.asarray(embed(_tracked(crops, benchmark.name)))
     if crops.failed.all():
         raise InputError(f"{benchmark.name}: no photo has a face")
     embeddings = np.zeros((len(benchmark.photos), found.shape[1]), np.float32)
     embeddings[~crops.failed] = found
-    return embeddings, crops.failed.copy(), crops.resized
+    speed = Speed(len(benchmark.photos), time.perf_counter() - start)
+    return Embedded(embeddings, crops.failed.copy(), crops.resized, speed)
 
 
 def _tracked(crops: Crops, name: str) -> Iterator[Crop]:
@@ -81,7 +98,7 @@ def evaluate(
     embed: Embed,
     locate: Locate | None = None,
     *,
-    embeddings_of: Callable[..., tuple[FloatArray, NDArray[np.bool_], int]] = embed_photos,
+    embeddings_of: Callable[[Benchmark, Embed, Locate | None], Embedded] = embed_photos,
 ) -> Report:
     """Embed the photos of a benchmark and score them; nothing is tuned on them.
 
@@ -94,18 +111,15 @@ def evaluate(
         locate: landmarks (5, 2) of the main face of an image, or None; only asked if the benchmark has none.
         embeddings_of: replaces the embedding itself, for instance by `features.Features`.
     """
-    start = time.perf_counter()
-    embeddings, failed, resized = embeddings_of(benchmark, embed, locate)
-    seconds = time.perf_counter() - start
-    report = benchmark.score(embeddings, failed)
+    embedded = embeddings_of(benchmark, embed, locate)
+    report = benchmark.score(embedded.embeddings, embedded.failed)
     contract = embed.contract
     protocol = {
         **report.protocol,
-        "alignment": _alignment(benchmark, contract, resized),
+        "alignment": _alignment(benchmark, contract, embedded.resized),
         "flip": "embeddings of the crop and its mirror image are added" if contract.flip else "none",
     }
-    speed = Speed(len(benchmark.photos), seconds)
-    return replace(report, protocol=protocol, contract=contract, speed=speed)
+    return replace(report, protocol=protocol, contract=contract, speed=embedded.speed)
 
 
 def _alignment(benchmark: Benchmark, contract: Contract, resized: int) -> str:

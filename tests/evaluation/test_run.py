@@ -112,11 +112,11 @@ def raw(photos, shift=30):
 
 def test_raw_photos_are_aligned_by_the_contract():
     photos = portraits()
-    from_crops, _, _ = embed_photos(toy(photos), Mosaic())
-    from_raw, failed, _ = embed_photos(toy(raw(photos), aligned=None), Mosaic())
+    from_crops = embed_photos(toy(photos), Mosaic())
+    from_raw = embed_photos(toy(raw(photos), aligned=None), Mosaic())
 
-    np.testing.assert_allclose(from_raw, from_crops, atol=1e-3)
-    assert not failed.any()
+    np.testing.assert_allclose(from_raw.embeddings, from_crops.embeddings, atol=1e-3)
+    assert not from_raw.failed.any()
 
 
 def test_raw_photos_without_landmarks_need_a_detector():
@@ -167,11 +167,11 @@ def test_landmarks_that_come_with_the_photos_are_the_only_ones_used():
     def locate(image):
         raise AssertionError("the detector is not asked")
 
-    embeddings, failed, _ = embed_photos(toy(photos, aligned=None), Mosaic(), locate)
+    found = embed_photos(toy(photos, aligned=None), Mosaic(), locate)
 
-    assert failed.nonzero()[0].tolist() == [3]
-    assert not embeddings[3].any()
-    assert embeddings[4].any()
+    assert found.failed.nonzero()[0].tolist() == [3]
+    assert not found.embeddings[3].any()
+    assert found.embeddings[4].any()
 
 
 def test_a_benchmark_without_any_face_is_refused():
@@ -211,6 +211,7 @@ def test_features_are_found_again_for_the_same_model_and_photos_only(tmp_path):
     first, again = (evaluate(toy(portraits()), embed, embeddings_of=features) for _ in range(2))
     assert embed.calls == 1
     assert first.without_speed() == again.without_speed()
+    assert again.speed is None
 
     evaluate(toy(portraits()), embed, embeddings_of=Features(tmp_path, "b"))
     evaluate(toy(portraits(7)), embed, embeddings_of=features)
@@ -277,7 +278,7 @@ def test_perfect_embeddings_of_the_toy_are_perfect():
 
 def test_scores_do_not_depend_on_the_norm_of_embeddings():
     benchmark = toy(portraits())
-    embeddings, _, _ = embed_photos(benchmark, Mosaic())
+    embeddings = embed_photos(benchmark, Mosaic()).embeddings
     scaled = embeddings * np.random.default_rng(0).uniform(0.5, 20, (12, 1))
     np.testing.assert_allclose(benchmark.scores(scaled), benchmark.scores(unit(embeddings)), atol=1e-6)
 
