@@ -80,7 +80,7 @@ class Store:
             raise
 
     def _open(self, contract: Contract | None, model: str) -> None:
-        with self.reading():
+        with self._transaction("BEGIN"):
             made = self._pragma("application_id") == APPLICATION_ID
             empty = self._one("SELECT count(*) FROM sqlite_master") == 0
         if not made and (not empty or contract is None):
@@ -115,14 +115,21 @@ class Store:
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """One transaction: all that happens inside is committed together, or not at all; it may be nested."""
-        with self._transaction("BEGIN IMMEDIATE"):
+        with self._telling("nothing was changed"), self._transaction("BEGIN IMMEDIATE"):
             yield
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """One state of the file, whatever other processes commit meanwhile."""
-        with self._transaction("BEGIN"):
+        with self._telling("cannot be read"), self._transaction("BEGIN"):
             yield
+
+    @contextlib.contextmanager
+    def _telling(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise InputError(f"{self.path}: {what}: {error}") from None
 
     @contextlib.contextmanager
     def _transaction(self, begin: str) -> Iterator[None]:
@@ -130,19 +137,14 @@ class Store:
             if self._db.in_transaction:
                 yield
                 return
-            try:
-                self._db.execute(begin)
-            except sqlite3.OperationalError as error:
-                raise InputError(f"{self.path}: cannot be used: {error}") from None
+            self._db.execute(begin)
             try:
                 yield
                 self._db.execute("COMMIT")
-            except BaseException as error:
+            except BaseException:
                 self.rollbacks += 1
                 if self._db.in_transaction:  # a full disk ends it by itself
                     self._db.execute("ROLLBACK")
-                if isinstance(error, sqlite3.DatabaseError):
-                    raise InputError(f"{self.path}: nothing was changed: {error}") from None
                 raise
 
     def _one(self, query: str, values: Sequence[Any] = ()) -> Any:
