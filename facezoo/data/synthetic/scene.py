@@ -35,7 +35,7 @@ def background(scene: int, height: int, width: int) -> Array:
         grid = rng.standard_normal((cells, cells, 3), np.float32) * 0.15 + rng.standard_normal((cells, cells, 1))
         clutter = cv2.resize(grid.astype(np.float32), (columns, rows), interpolation=cv2.INTER_CUBIC)
         picture = picture * np.exp(rng.uniform(0, 0.3) * clutter)
-    picture = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), 1.0)
+    picture = cv2.GaussianBlur(picture.astype(np.float32), (0, 0), rng.uniform(0.8, 2.2))
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC).clip(0, 2)
 
 

@@ -80,7 +80,7 @@ def texels(head: HeadModel) -> tuple[Texels, Texels]:
     x, y, z = np.moveaxis(head.positions, -1, 0)
     rows, columns = np.nonzero((z > 0.15) & (np.abs(x) < 0.8) & (y > 5.9) & (y < 8.25))
     face = (slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1))
-    lips, ears = cv2.GaussianBlur(head.lips, (0, 0), 1.5), cv2.GaussianBlur(head.ears, (0, 0), 2.0)
+    lips, ears = cv2.GaussianBlur(head.lips, (0, 0), 1.2), cv2.GaussianBlur(head.ears, (0, 0), 1.5)
 
     def part(box: tuple[slice, slice]) -> Texels:
         points = np.ascontiguousarray(np.nan_to_num(head.positions[box], nan=0.0), np.float32)
@@ -112,7 +112,7 @@ def skin_texture(head: HeadModel, traits: Traits) -> Array:
     color = _cover(color, hair_color, scalp)
     scalp[face.box] = np.maximum(scalp[face.box], np.maximum(brows, 0.7 * beard).clip(0, 1))
     texture = np.empty((*TEXTURE_SIZE, 4), np.float32)
-    texture[..., :3], texture[..., 3] = LINEAR[np.clip(color, 0, 255).astype(np.uint8)], scalp
+    texture[..., :3], texture[..., 3] = cv2.LUT(np.clip(color, 0, 255).astype(np.uint8), LINEAR), scalp
     return texture
 
 
@@ -144,8 +144,8 @@ def _mole(rng: np.random.Generator, at: Texels) -> Array:
     height, width = at.x.shape
     spot = np.zeros((height, width), np.float32)
     place = (int(width * rng.uniform(0.25, 0.95)), int(height * rng.uniform(0.25, 0.75)))
-    cv2.circle(spot, place, int(rng.integers(1, 3)), 1.0, -1)
-    return cv2.GaussianBlur(spot, (0, 0), 1.0)
+    cv2.circle(spot, place, int(rng.integers(0, 3)), 1.0, -1)
+    return cv2.GaussianBlur(spot, (0, 0), 0.8)
 
 
 def _cover(color: Array, over: Array, share: Array) -> Array:

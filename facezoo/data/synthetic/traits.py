@@ -22,7 +22,7 @@ HAIR_TONES: Mapping[str, RGB] = {
     "black": (24, 20, 19),
     "brown": (62, 42, 30),
     "light": (122, 92, 60),
-    "blond": (176, 146, 100),
+    "blond": (170, 143, 108),
     "red": (120, 58, 30),
 }
 HAIR_SHARES = {
