@@ -16,6 +16,7 @@ from facezoo.registry import EMBEDDERS, parse_spec
 from facezoo.types import Contract, Crop, FloatArray, InputError
 
 if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
     from torch import nn
 
 
@@ -66,6 +67,27 @@ class Embedder(ABC):
         return np.ascontiguousarray(((crops - mean) / std).transpose(0, 3, 1, 2))
 
 
+def open_onnx(path: Path, threads: int = 0, providers: tuple[str, ...] = ("CPUExecutionProvider",)) -> InferenceSession:
+    """An onnxruntime session; 0 threads lets onnxruntime choose.
+
+    Raises:
+        InputError: not a readable ONNX file.
+    """
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    # Idle threads that spin take the cores from decoding and alignment between two passes: twice the time a photo.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3  # warnings on unused initialisers of other people's files help nobody
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+    # onnxruntime has no common base class for what can be wrong with a file.
+    except (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.NotImplemented) as error:
+        raise InputError(f"{path}: not a readable ONNX model: {str(error).splitlines()[0]}") from None
+
+
 class OnnxEmbedder(Embedder):
     """An ONNX file with one image input (B, 3, H, W) and the embedding as first output.
 
@@ -85,17 +107,7 @@ class OnnxEmbedder(Embedder):
         threads: int = 0,
         providers: tuple[str, ...] = ("CPUExecutionProvider",),
     ) -> None:
-        import onnxruntime
-        from onnxruntime.capi import onnxruntime_pybind11_state as errors
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # warnings on unused initialisers of other people's files help nobody
-        try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
-        # onnxruntime has no common base class for what can be wrong with a file.
-        except (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.NotImplemented) as error:
-            raise InputError(f"{path}: not a readable ONNX model: {str(error).splitlines()[0]}") from None
+        self._session = open_onnx(path, threads, providers)
         stored = self._session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
         if contract is None and stored is None:
             raise InputError(f"{path}: the file has no facezoo contract; give one (--contract FILE.toml)")

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from facezoo import zoo
+from facezoo.embedder import open_onnx
 from facezoo.registry import DETECTORS
 from facezoo.sdk.detector import Detector, check_image, iou, suppress
 from facezoo.types import Face, FloatArray, Image, InputError
@@ -63,14 +64,9 @@ class YuNet(Detector):
             raise InputError(f"yunet: score is {score} and nms is {nms}; both must lie between 0 and 1")
         if max_side < STRIDES[-1]:
             raise InputError(f"yunet: max_side is {max_side}; it must be at least {STRIDES[-1]} pixels")
-        import onnxruntime
-
         self.score, self.nms, self.max_side, self.close_ups, self.voting = score, nms, max_side, close_ups, voting
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
         path = zoo.derived("yunet-dynamic-1.onnx", lambda path: free_sizes(zoo.get("yunet"), path))
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        self._session = open_onnx(path, threads)
         self._outputs = [f"{kind}_{stride}" for stride in STRIDES for kind in ("cls", "obj", "bbox", "kps")]
 
     def many(self, images: Sequence[Image]) -> list[list[Face]]:
