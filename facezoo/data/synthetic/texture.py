@@ -55,7 +55,7 @@ class Texels:
         points: (h, w, 3) on the base shape, 0 where there is none.
         x: (h, w) distance from the middle of the face; y: height; z: forward.
         front: 1 on the face, 0 on the sides.
-        lips, ears: softened maps, 0..1.
+        lips, lids, ears: softened maps, 0..1.
     """
 
     box: tuple[slice, slice]
@@ -65,6 +65,7 @@ class Texels:
     z: Array
     front: Array
     lips: Array
+    lids: Array
     ears: Array
 
     def noise(self, rng: np.random.Generator, cells: int) -> Array:
@@ -80,12 +81,12 @@ def texels(head: HeadModel) -> tuple[Texels, Texels]:
     x, y, z = np.moveaxis(head.positions, -1, 0)
     rows, columns = np.nonzero((z > 0.15) & (np.abs(x) < 0.8) & (y > 5.9) & (y < 8.25))
     face = (slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1))
-    lips, ears = cv2.GaussianBlur(head.lips, (0, 0), 1.2), cv2.GaussianBlur(head.ears, (0, 0), 1.5)
+    lips, lids, ears = (cv2.GaussianBlur(grey, (0, 0), 1.3) for grey in (head.lips, head.lids, head.ears))
 
     def part(box: tuple[slice, slice]) -> Texels:
         points = np.ascontiguousarray(np.nan_to_num(head.positions[box], nan=0.0), np.float32)
         x, y, z = (np.ascontiguousarray(axis) for axis in np.moveaxis(points, -1, 0))
-        return Texels(box, points, np.abs(x), y, z, smooth(0.3, 0.9, z), lips[box], ears[box])
+        return Texels(box, points, np.abs(x), y, z, smooth(0.3, 0.9, z), lips[box], lids[box], ears[box])
 
     return part((slice(None), slice(None))), part(face)
 
@@ -103,8 +104,8 @@ def skin_texture(head: HeadModel, traits: Traits) -> Array:
     color *= 1 - whole.ears[..., None] * np.array([-0.016, 0.08, 0.08], np.float32)
     color[face.box] = _face(rng, traits, face, color[face.box])
 
-    hair_color = hair * (1 + 0.3 * _strands(rng, whole.points) + 0.1 * whole.noise(rng, 30)).clip(0.3)[..., None]
-    brow_color = np.minimum(hair_color[face.box] * 0.6, skin * 0.55)
+    hair_color = hair * (1 + 0.22 * _strands(rng, whole.points) + 0.1 * whole.noise(rng, 30)).clip(0.3)[..., None]
+    brow_color = np.minimum(hair * 0.6, skin * 0.5)
     brows, beard = _brows(rng, traits, face), _beard(rng, traits, face)
     part = _cover(color[face.box], brow_color, brows)
     color[face.box] = _cover(part, hair_color[face.box] * 0.85, beard)
@@ -125,7 +126,7 @@ def _face(rng: np.random.Generator, traits: Traits, at: Texels, color: Array) ->
     spots = smooth(1.6, 2.6, at.noise(rng, 110)) * smooth(-0.5, 1, at.noise(rng, 9))
     dark = (0.5 * traits.freckles + 0.10 * traits.wrinkles) * spots * at.front + 0.55 * _wrinkles(rng, traits, at)
     hollow = np.exp(-(((x - EYE[0]) / 0.2) ** 2) - ((y - EYE[1] + 0.03) / 0.13) ** 2)
-    dark += (0.05 + 0.10 * rng.random() + 0.05 * traits.wrinkles) * hollow
+    dark += (0.05 + 0.10 * rng.random() + 0.05 * traits.wrinkles) * hollow + traits.lids * at.lids
     for _ in range(rng.poisson(0.6)):
         dark += 0.45 * _mole(rng, at)
     color = (

@@ -74,6 +74,7 @@ class Traits:
         brows: thickness, height, slope and darkness of the eyebrows.
         beard: darkness of moustache, chin and cheeks, 0..1 each.
         lips: sRGB shift of the lips towards red, 0..1.
+        lids: darkness of the eyelids, 0..1.
         freckles, wrinkles: strength, 0..1.
     """
 
@@ -98,6 +99,7 @@ class Traits:
     brows: tuple[float, float, float, float]
     beard: tuple[float, float, float]
     lips: float
+    lids: float
     freckles: float
     wrinkles: float
 
@@ -150,6 +152,7 @@ def draw_traits(head: HeadModel, seed: int, number: int) -> Traits:
         ),
         beard=_rgb(np.maximum(beard, shaved)),
         lips=float(rng.uniform(0.3, 1.0 if sex == "female" else 0.55)),
+        lids=float(rng.uniform(0, 0.3) * (sex == "female")),
         freckles=float((rng.random() < 0.2) * rng.random() * shares[2]),
         wrinkles=float(np.clip((age - 32) / 45, 0, 1)),
     )
