@@ -13,6 +13,8 @@ import numpy as np
 
 from facezoo.types import Crop, FloatArray, Image, InputError
 
+_LONGEST_SIDE = 32_000  # OpenCV 4 warps no image with a side above 32,766
+
 
 @dataclass(frozen=True)
 class Template:
@@ -71,7 +73,23 @@ def similarity(source: FloatArray, target: FloatArray) -> FloatArray:
 
 def warp(image: Image, matrix: FloatArray, size: tuple[int, int]) -> Crop:
     """The image seen through a 2 x 3 matrix (source to crop), (height, width); bilinear, black outside."""
+    if max(image.shape[:2]) > _LONGEST_SIDE:
+        image, matrix = _window(image, matrix, size)
     return cv2.warpAffine(image, matrix, (size[1], size[0]), flags=cv2.INTER_LINEAR, borderValue=0)  # type: ignore[return-value]
+
+
+def _window(image: Image, matrix: FloatArray, size: tuple[int, int]) -> tuple[Image, FloatArray]:
+    """The part of the image that the crop sees, and the matrix from that part."""
+    back = cv2.invertAffineTransform(np.asarray(matrix, dtype=np.float64))
+    corners = np.array([[0, 0], [size[1], 0], [0, size[0]], [size[1], size[0]]]) @ back[:, :2].T + back[:, 2]
+    limit = np.array([image.shape[1], image.shape[0]])
+    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2, 0, limit - 1)
+    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 2, low + 1, limit)
+    if (high - low).max() > _LONGEST_SIDE:
+        raise InputError(f"a face spans {(high - low).max()} pixels, more than the {_LONGEST_SIDE} that can be aligned")
+    shifted = np.array(matrix, dtype=np.float64)
+    shifted[:, 2] += shifted[:, :2] @ low
+    return np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]]), shifted
 
 
 def align(image: Image, landmarks: FloatArray, template: str = "arcface", size: tuple[int, int] = (112, 112)) -> Crop:

@@ -128,5 +128,25 @@ def test_strongly_turned_faces_are_not_mirrored(cases):
     assert (np.linalg.det(matrices[:, :, :2]) > 0).all()
 
 
+@pytest.mark.parametrize("x", [0, 20_000, 39_900])
+def test_a_very_long_photo_is_cropped_like_a_short_one(x):
+    face = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+    photo = np.zeros((112, 40_000, 3), np.uint8)
+    photo[:, x : x + 112] = face[:, : 40_000 - x]
+    short = photo[:, max(0, x - 200) : x + 300].copy()
+    landmarks = turned(ARCFACE, 0.2, 1.3, (3.3, 4.4))
+
+    crop = align(photo, landmarks + np.array([x, 0]))
+
+    assert np.abs(crop.astype(int) - align(short, landmarks + np.array([min(x, 200), 0]))).max() <= 2
+    assert crop.any()
+
+
+def test_a_crop_beside_a_very_long_photo_is_black():
+    photo = np.full((50, 40_000, 3), 255, np.uint8)
+
+    assert not align(photo, ARCFACE + np.array([0, 5000])).any()
+
+
 def test_a_warp_gives_the_size_it_is_asked_for():
     assert warp(np.zeros((50, 60, 3), np.uint8), np.eye(3)[:2], (30, 20)).shape == (30, 20, 3)
