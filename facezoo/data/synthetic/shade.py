@@ -121,7 +121,7 @@ def shade(
             elif kind == TEETH:
                 for k in range(3):
                     albedo[k] = colors[3, k]
-                gloss, shine = np.float32(0.3), np.float32(60)
+                gloss, shine, open_sky = np.float32(0.3), np.float32(60), max(open_sky, np.float32(0.3))
             elif kind == HAIR:
                 turn = np.arctan2(r[0], r[2] - np.float32(0.1))
                 strand = _hash(int((turn + np.float32(0.03) * np.sin(r[1] * 5)) * 70 + 400), 11)

@@ -156,7 +156,7 @@ def _cover(color: Array, over: Array, share: Array) -> Array:
 def _strands(rng: np.random.Generator, points: Array) -> Array:
     """Noise drawn out along the hair: it runs over the head from the crown down and forward."""
     turn = np.arctan2(points[..., 0], points[..., 2] - 0.1)
-    lines = rng.standard_normal(360).astype(np.float32)
+    lines = rng.standard_normal(360).astype(np.float32).clip(-1.5, 1.5)
     wave = 0.05 * np.sin(points[..., 1] * rng.uniform(4, 9) + rng.uniform(0, 6))
     return lines[((turn + wave) * 180 / np.pi).astype(np.int64) % 360]
 

@@ -9,6 +9,8 @@ import numpy as np
 from facezoo.data.synthetic.head_model import GROUPS, Array, HeadModel
 from facezoo.data.synthetic.traits import Traits
 
+STRONGEST = {"eye-left-closure": 0.45, "eye-left-slit": 0.45, "mouth-open": 0.5}
+"""Units that go less far than the others: eyes stay open, and lips on the teeth."""
 SMILE, SMILES = "mouth-corner-puller", 0.5
 """People smile at cameras: the unit, and in which share of the photos with an expression it is there."""
 
@@ -116,8 +118,7 @@ def _draw_expression(rng: np.random.Generator, head: HeadModel, traits: Traits) 
     if chosen and rng.random() < SMILES:
         chosen[0] = SMILE
     for unit in dict.fromkeys(chosen):
-        closes = unit in ("eye-left-closure", "eye-left-slit")
-        strength = float(rng.uniform(0.1, 0.45 if closes else 0.8))
+        strength = float(rng.uniform(0.1, STRONGEST.get(unit, 0.8)))
         for twin in {unit, unit.replace("-left", "-right")}:
             for group, share in zip(GROUPS, traits.groups):
                 expression[f"expression/{group}/{twin}"] = strength * share
