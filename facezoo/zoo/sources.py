@@ -113,7 +113,7 @@ def _pip(package: str, folder: Path, sdist: bool) -> Path:
         with subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment) as process:
             try:
                 while process.poll() is None:
-                    progress.update(max(0, _bytes_below(scratch) - progress.n))
+                    progress.update(max(0, _largest_below(scratch) - progress.n))
                     time.sleep(0.1)
             except BaseException:
                 process.kill()
@@ -127,13 +127,14 @@ def _pip(package: str, folder: Path, sdist: bool) -> Path:
     return found[0]
 
 
-def _bytes_below(folder: Path) -> int:
-    total = 0
+def _largest_below(folder: Path) -> int:
+    """Bytes of the file that grows; pip keeps a second copy for its own cache."""
+    largest = 0
     for parent, _, names in os.walk(folder):
         for name in names:
             with contextlib.suppress(FileNotFoundError):  # pip moves its files while we look
-                total += (Path(parent) / name).stat().st_size
-    return total
+                largest = max(largest, (Path(parent) / name).stat().st_size)
+    return largest
 
 
 def _unpack(package: str, member: str, target: Path, sdist: bool) -> None:
