@@ -52,8 +52,8 @@ def split_decay(module: nn.Module) -> tuple[list[nn.Parameter], list[nn.Paramete
 def create_optimizer(groups: list[dict], config: OptimConfig) -> Optimizer:
     """SGD or AdamW over groups of `parameter_groups`; the learning rate is set before every step."""
     if config.name == "adamw":
-        return AdamW(groups, lr=config.lr, betas=config.betas)
-    return SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov)
+        return AdamW(groups, lr=config.lr, betas=config.betas, fused=True)
+    return SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.nesterov, fused=True)
 
 
 def set_lr(optimizer: Optimizer, lr: float) -> None:

@@ -196,7 +196,7 @@ def test_an_unreadable_file_is_replaced_and_counted(faces, tmp_path):
 
 
 def test_a_diverged_run_stops_with_the_losses_name(faces, tmp_path):
-    with pytest.raises(InputError, match=r"not finite .*loss"):
+    with pytest.raises(InputError, match=r"not finite .*classification"):
         Trainer(config(faces, optim={"lr": 1e30}, train={"epochs": 20}), tmp_path).run()
 
 

@@ -43,11 +43,13 @@ class Classifier(nn.Module):
         nn.init.normal_(self.weight, std=0.01)
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Losses by name from embeddings (B, D), not normalised, and labels (B,) int64: `loss`, and the margin's
-        `penalty` if it has one. Their sum is what to minimise."""
+        """Losses by name from embeddings (B, D), not normalised, and labels (B,) int64.
+
+        `classification`, and the margin's `penalty` if it has one; their sum is what to minimise.
+        """
         with torch.autocast(embeddings.device.type, enabled=False):
             logits, norms = self._logits(embeddings, labels)
-            losses = {"loss": self.loss(logits, labels)}
+            losses = {"classification": self.loss(logits, labels)}
             if penalty := getattr(self.margin, "penalty", None):
                 losses["penalty"] = penalty(norms)
         return losses

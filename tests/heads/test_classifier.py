@@ -25,22 +25,22 @@ def batch(rows: int = 16, dim: int = 8, classes: int = 5):
 
 
 def test_a_margin_without_a_penalty_gives_one_loss():
-    assert set(create_head("arcface", 8, 5)(*batch())) == {"loss"}
+    assert set(create_head("arcface", 8, 5)(*batch())) == {"classification"}
 
 
 def test_a_penalty_is_a_loss_of_its_own():
     embeddings, labels = batch()
     losses = Classifier(8, 5, LongEmbeddings(), CrossEntropy())(embeddings, labels)
-    assert set(losses) == {"loss", "penalty"}
+    assert set(losses) == {"classification", "penalty"}
     torch.testing.assert_close(losses["penalty"], (embeddings.norm(dim=1) - 1).square().mean())
 
 
 def test_the_length_of_a_centre_has_no_say_under_a_margin():
     embeddings, labels = batch()
     head = create_head("cosface", 8, 5)
-    before = head(embeddings, labels)["loss"]
+    before = head(embeddings, labels)["classification"]
     head.weight.data *= 3
-    torch.testing.assert_close(head(embeddings, labels)["loss"], before)
+    torch.testing.assert_close(head(embeddings, labels)["classification"], before)
 
 
 def test_the_centres_are_one_parameter_of_classes_by_dimensions():
@@ -51,15 +51,15 @@ def test_the_centres_are_one_parameter_of_classes_by_dimensions():
 def test_logits_are_float32_under_autocast():
     embeddings, labels = batch()
     head = create_head("arcface", 8, 5)
-    exact = head(embeddings, labels)["loss"]
+    exact = head(embeddings, labels)["classification"]
     with torch.autocast("cpu", torch.bfloat16):
         assert head.logits(embeddings.bfloat16(), labels).dtype == torch.float32
-        assert torch.equal(head(embeddings, labels)["loss"], exact)
+        assert torch.equal(head(embeddings, labels)["classification"], exact)
 
 
 def test_float64_stays_float64():
     embeddings, labels = batch()
-    assert create_head("arcface", 8, 5).double()(embeddings.double(), labels)["loss"].dtype == torch.float64
+    assert create_head("arcface", 8, 5).double()(embeddings.double(), labels)["classification"].dtype == torch.float64
 
 
 @pytest.mark.parametrize(("dim", "classes"), [(0, 5), (8, 0)])
@@ -77,7 +77,7 @@ def test_a_head_learns_separable_identities():
     optimizer = torch.optim.SGD(head.parameters(), lr=0.1, momentum=0.9)
     for _ in range(60):
         optimizer.zero_grad()
-        head(embeddings, labels)["loss"].backward()
+        head(embeddings, labels)["classification"].backward()
         optimizer.step()
     nearest = (F.normalize(embeddings) @ F.normalize(head.weight).T).argmax(1)
     assert (nearest == labels).all()
@@ -86,7 +86,7 @@ def test_a_head_learns_separable_identities():
 def test_any_margin_goes_with_any_loss():
     embeddings, labels = batch()
     for loss in LOSSES.names():
-        assert torch.isfinite(create_head("mvsoftmax", 8, 5, loss)(embeddings, labels)["loss"])
+        assert torch.isfinite(create_head("mvsoftmax", 8, 5, loss)(embeddings, labels)["classification"])
 
 
 def test_focal_weighs_every_sample_by_its_own_probability():
@@ -118,7 +118,9 @@ def test_a_classifier_compiles_to_one_graph():
     head = create_head("arcface", 8, 5)
     embeddings, labels = batch()
     compiled = torch.compile(head, backend="eager", fullgraph=True)
-    torch.testing.assert_close(compiled(embeddings, labels)["loss"], head(embeddings, labels)["loss"])
+    torch.testing.assert_close(
+        compiled(embeddings, labels)["classification"], head(embeddings, labels)["classification"]
+    )
 
 
 def test_a_margin_is_any_module_with_the_signature():
@@ -126,4 +128,4 @@ def test_a_margin_is_any_module_with_the_signature():
         def forward(self, cosine, labels, norms):
             return cosine + norms
 
-    assert Classifier(8, 5, Shift(), CrossEntropy())(*batch())["loss"].ndim == 0
+    assert Classifier(8, 5, Shift(), CrossEntropy())(*batch())["classification"].ndim == 0

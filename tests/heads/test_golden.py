@@ -103,7 +103,7 @@ def test_logits_and_loss_are_the_originals(golden, golden_root, name, size):
     head = head_for((EXACT | STRAIGHT_THROUGH)[name](meta), weight)
 
     close(golden, head.logits(embeddings, labels), wanted[f"{size}.logits"], LOGITS)
-    close(golden, head(embeddings, labels)["loss"], wanted[f"{size}.ce"], LOGITS)
+    close(golden, head(embeddings, labels)["classification"], wanted[f"{size}.ce"], LOGITS)
 
 
 @pytest.mark.parametrize("name", [*EXACT, *STRAIGHT_THROUGH])
@@ -123,7 +123,7 @@ def test_gradients_are_the_originals(golden, golden_root, name, size):
     head = head_for(EXACT[name](meta), weight)
     embeddings.requires_grad_()
 
-    head(embeddings, labels)["loss"].backward()
+    head(embeddings, labels)["classification"].backward()
 
     close(golden, embeddings.grad, wanted[f"{size}.grad_emb"], GRADIENTS)
     if size == "small":
@@ -182,7 +182,7 @@ def test_focal_on_the_batch_mean_is_evolves(golden, golden_root):
     head.loss = LOSSES.create(f"focal:gamma={hyper['gamma']},reduction=batch_mean")
     embeddings.requires_grad_()
 
-    loss = head(embeddings, labels)["loss"]
+    loss = head(embeddings, labels)["classification"]
     loss.backward()
 
     close(golden, head.logits(embeddings, labels), wanted["logits"], LOGITS)

@@ -176,7 +176,7 @@ def test_gradients_are_those_of_finite_differences(spec):
     def loss(embeddings, weight):
         with torch.no_grad():
             head.weight.copy_(weight)
-        return torch.func.functional_call(head, {"weight": weight}, (embeddings, labels))["loss"]
+        return torch.func.functional_call(head, {"weight": weight}, (embeddings, labels))["classification"]
 
     assert torch.autograd.gradcheck(loss, (embeddings, head.weight.detach().clone().requires_grad_()))
 
