@@ -28,7 +28,7 @@ def evaluate(
     flip: bool | None = None,
     batch_size: int = 32,
     device: str = "cpu",
-    detector: str = "yunet",
+    detector: str = "yunet:threads=1",
     features: Path | None = None,
     json: bool = False,
 ) -> None:
@@ -46,7 +46,7 @@ def evaluate(
         flip: add the embedding of the mirror image, or do not, whatever the contract says.
         batch_size: crops per forward pass.
         device: of a torch model.
-        detector: finds landmarks in raw photos that come without.
+        detector: finds landmarks in raw photos that come without; it runs beside the model, so one thread is enough.
         features: folder in which embeddings are kept, and found again in the next run.
         json: print the reports as JSON.
     """

@@ -34,6 +34,7 @@ def lfw(
     rule: ThresholdRule = "exact",
     resamples: int = 1000,
     seed: int = 0,
+    name: str = "lfw",
 ) -> Verification:
     """LFW, and every set with its list (XQLFW, SLLFW, RFW): photos `root/name/name_0001.jpg`.
 
@@ -48,10 +49,11 @@ def lfw(
         rule: how thresholds are chosen: exact, or the grids of FaceX-Zoo and insightface.
         resamples: of the bootstrap intervals; identities are drawn.
         seed: of the bootstrap.
+        name: in the report.
     """
     listed = read_lfw_pairs(pairs or root / "pairs.txt")
     fold = consecutive_folds(len(listed.same), folds or listed.folds or 10)
-    benchmark = _from_list("lfw", listed, fold, root, landmarks, aligned, missing)
+    benchmark = _from_list(name, listed, fold, root, landmarks, aligned, missing)
     people = [photo.name.rpartition("/")[0] for photo in benchmark.photos]
     identity = np.unique(people, return_inverse=True)[1]
     return replace(benchmark, identity=identity, rule=rule, resamples=resamples, seed=seed)

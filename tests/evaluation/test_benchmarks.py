@@ -26,8 +26,9 @@ def people(tmp_path):
 
 
 def test_lfw_takes_folds_from_the_header_and_people_from_the_folders(people):
-    benchmark = BENCHMARKS.create(f"lfw:root={people}")
+    benchmark = BENCHMARKS.create(f"lfw:root={people},name=xqlfw")
 
+    assert benchmark.name == "xqlfw"
     assert [photo.name for photo in benchmark.photos][:2] == ["Ada/Ada_0001.jpg", "Ada/Ada_0002.jpg"]
     assert benchmark.folds.tolist() == [0, 0, 1, 1]
     assert benchmark.identity.tolist() == [0, 0, 1, 1, 2]
