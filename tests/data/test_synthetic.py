@@ -6,6 +6,7 @@ import csv
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -92,8 +93,6 @@ def test_details_are_symmetric(head):
 
 
 def test_pose_turns_the_way_it_says(head):
-    from dataclasses import replace
-
     identity = make_identity(head, 0, 1)
     straight = replace(draw_view(head, identity.traits, 0), yaw=0.0, pitch=0.0, roll=0.0, turn=0.0)
 
@@ -117,9 +116,8 @@ def test_a_size_out_of_bounds_is_refused(head):
 def test_files_match_the_lists(folder):
     names = {str(path.relative_to(folder)) for path in folder.rglob("person_*.jpg")}
     listed = [line.rsplit(" ", 1) for line in (folder / "train.txt").read_text().splitlines()]
-    assert {name for name, _ in listed} == names and [int(label) for _, label in listed] == [0] * 3 + [1] * 3 + [
-        2
-    ] * 3 + [3] * 3
+    assert {name for name, _ in listed} == names
+    assert [int(label) for _, label in listed] == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     for table in ("landmarks.csv", "metadata.csv"):
         with (folder / table).open() as file:
             assert {row["path"] for row in csv.DictReader(file)} == names
@@ -182,4 +180,16 @@ def test_the_command_renders_raw_photos(tmp_path, capsys):
 
 def test_nothing_imports_numba_before_a_face_is_rendered():
     code = "import sys, facezoo.data.synthetic; sys.exit('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_without_numba_the_extra_is_named():
+    code = (
+        "import sys; sys.modules['numba'] = None\n"
+        "from facezoo.data.synthetic.kernels import kernels\n"
+        "from facezoo.types import InputError\n"
+        "try: kernels()\n"
+        "except InputError as error: sys.exit(0 if 'facezoo[synth]' in str(error) else 1)\n"
+        "sys.exit(2)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -17,7 +17,8 @@ from facezoo.types import Image, InputError
 
 SUPERSAMPLING = 2
 SHADOW_MAP = 192
-MAX_SIZE = 4096
+MAX_SIZE = 2048
+"""Pixels a side: a photo takes about 1 GB while it is painted at twice that."""
 
 
 @dataclass(frozen=True, eq=False)
