@@ -62,7 +62,9 @@ def found(detector, identities, images, size, aligned):
     print(f"{kind}: face found in {seen} of {total}; distance to its points / eye distance: mean {distance.mean():.3f}")
     for name, at in zip(("left eye", "right eye", "nose", "left mouth corner", "right mouth corner"), range(5)):
         x, y = np.mean(np.array(errors)[frontal, at], axis=0)
-        print(f"  {name:20} {distance[:, at].mean():.3f}, frontal {distance[frontal, at].mean():.3f} ({x:+.3f}, {y:+.3f})")
+        print(
+            f"  {name:20} {distance[:, at].mean():.3f}, frontal {distance[frontal, at].mean():.3f} ({x:+.3f}, {y:+.3f})"
+        )
 
 
 def told_apart(model, contract, identities=50, images=8):
