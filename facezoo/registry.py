@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import threading
 import typing
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -22,10 +23,13 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 PLUGIN_GROUP = "facezoo.plugins"
+QUOTES = ("'", '"')
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
-    """Split `name:key=value,key=value`; values stay text. A comma inside (), [] or {} does not split.
+    """Split `name:key=value,key=value`; values stay text.
+
+    A comma inside (), [], {} or quotes does not split: `folder:root='a, b'`.
 
     A first value without a key, as in `timm:resnet50`, is found under the key "": the factory's first option.
     """
@@ -39,13 +43,17 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
             raise InputError(f"{spec!r}: {part!r} is not key=value; write name:key=value,key=value")
         if key in options:
             raise InputError(f"{spec!r}: option {key!r} is given twice")
-        options[key] = value
+        quoted = len(value) > 1 and value[0] == value[-1] and value[0] in QUOTES
+        options[key] = value[1:-1] if quoted else value
     return name.strip(), options
 
 
 def _split(text: str) -> list[str]:
-    parts, depth, start = [], 0, 0
+    parts, depth, start, quote = [], 0, 0, ""
     for position, letter in enumerate(text):
+        if quote or (letter in QUOTES and text[position - 1 : position] == "="):
+            quote = "" if letter == quote else quote or letter
+            continue
         depth += (letter in "([{") - (letter in ")]}")
         if letter == "," and depth == 0:
             parts.append(text[start:position])
@@ -86,7 +94,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, home: str) -> None:
         self.kind, self.home = kind, home
         self._factories: dict[str, Callable[..., T]] = {}
-        self._loaded = False
+        self._loaded, self._lock = False, threading.RLock()
 
     def register(self, factory: F | None = None, /, *, name: str | None = None) -> Any:
         """Decorator; the name is the factory's, lower case, unless given."""
@@ -99,12 +107,13 @@ class Registry(Generic[T]):
         return factory
 
     def _load(self) -> None:
-        if self._loaded:
-            return
-        self._loaded = True
-        importlib.import_module(self.home)
-        for plugin in entry_points(group=PLUGIN_GROUP):
-            plugin.load()
+        with self._lock:
+            if self._loaded:
+                return
+            importlib.import_module(self.home)
+            for plugin in entry_points(group=PLUGIN_GROUP):
+                plugin.load()
+            self._loaded = True
 
     def names(self) -> list[str]:
         self._load()

@@ -11,6 +11,14 @@ from types import ModuleType
 import pytest
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("FACEZOO_OFFLINE") == "1":
+        skip = pytest.mark.skip(reason="FACEZOO_OFFLINE=1: the package index is not asked")
+        for item in items:
+            if item.get_closest_marker("network"):
+                item.add_marker(skip)
+
+
 def _folder(variable: str, what: str) -> Path:
     value = os.environ.get(variable)
     if not value:

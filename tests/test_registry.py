@@ -86,3 +86,14 @@ def test_names_are_sorted_and_looked_up(nets):
     assert nets.names() == ["mode", "net50"]
     assert "net50" in nets
     assert "net51" not in nets
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_quoted_value_may_hold_commas_and_brackets(quote):
+    spec = f"folder:root={quote}a, (b{quote},min_images=2"
+
+    assert parse_spec(spec) == ("folder", {"root": "a, (b", "min_images": "2"})
+
+
+def test_an_apostrophe_inside_a_value_is_kept():
+    assert parse_spec("folder:root=it's here,min_images=2") == ("folder", {"root": "it's here", "min_images": "2"})
