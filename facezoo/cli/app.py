@@ -12,7 +12,13 @@ from cyclopts import App, CycloptsError
 from facezoo import __version__, progress
 from facezoo.types import InputError
 
-app = App(name="facezoo", version=__version__, help="Face recognition: train, evaluate, export, detect, align, search.")
+app = App(
+    name="facezoo",
+    version=__version__,
+    help="Face recognition: train, evaluate, export, detect, align, search.",
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
 
 USAGE = 2
 """Exit code when something the user gave cannot be used."""
