@@ -19,10 +19,13 @@ from facezoo.config import Config
 from facezoo.data.loader import Batch, Order, Samples, create_loader
 from facezoo.data.transforms import create_transforms
 from facezoo.embedder import TorchEmbedder
+from facezoo.evaluation import needs_locate
 from facezoo.heads.classifier import create_head
 from facezoo.optim import Ema, create_optimizer, lr_at, parameter_groups, set_lr
+from facezoo.plan import steps_per_epoch, total_steps
 from facezoo.registry import BACKBONES, BENCHMARKS, DATASETS, MODES
 from facezoo.run import RunFolder
+from facezoo.sdk import FaceAnalyzer
 from facezoo.types import Contract, InputError
 
 log = logging.getLogger(__name__)
@@ -49,7 +52,7 @@ class Trainer:
         torch.set_flush_denormal(True)
         torch.manual_seed(config.train.seed)
         self.data = DATASETS.create(config.data.train)
-        self.benchmarks = [BENCHMARKS.create(spec) for spec in config.validation.benchmarks]
+        self.benchmarks = [_benchmark(spec) for spec in config.validation.benchmarks]
         self.folder = RunFolder(out, config)
         self._build()
         self._plan()
@@ -87,7 +90,7 @@ class Trainer:
         config = self.config
         per_epoch = steps_per_epoch(len(self.data), config)
         self.steps_per_epoch = per_epoch
-        self.total = max(1, round(config.train.epochs * per_epoch))
+        self.total = total_steps(len(self.data), config)
         self.save_every = config.train.save_every or per_epoch
         self.validate_every = max(1, round(config.validation.every_epochs * per_epoch))
 
@@ -273,6 +276,12 @@ class Trainer:
         self.folder.save_state(self._state())
 
 
+def _benchmark(spec: str) -> Any:
+    """A benchmark of crops or of photos with landmarks; those of raw photos are found here, once for the run."""
+    benchmark = BENCHMARKS.create(spec)
+    return evaluation.with_landmarks(benchmark, FaceAnalyzer().locate) if needs_locate(benchmark) else benchmark
+
+
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -285,33 +294,3 @@ def _device(name: str) -> torch.device:
 def train(config: Config, out: Path) -> dict[str, float]:
     """Train a config in a run folder, or continue the run that lies there; the last validation's metrics."""
     return Trainer(config, out).run()
-
-
-def describe(config: Config) -> str:
-    """What a config would train: sizes, steps and the learning rate along the way; nothing is written."""
-    data = DATASETS.create(config.data.train)
-    backbone = BACKBONES.create(config.model.backbone)
-    head = create_head(config.model.head, backbone.embedding_dim, len(data.classes), config.model.loss)
-    per_epoch = steps_per_epoch(len(data), config)
-    total = max(1, round(config.train.epochs * per_epoch))
-    rates = [lr_at(total * part // 8, total, per_epoch, config.optim.lr, config.schedule) for part in range(8)]
-    rows = {
-        "images": f"{len(data):,}",
-        "identities": f"{len(data.classes):,}",
-        "backbone": f"{config.model.backbone}, {count(backbone):,} parameters",
-        "head": f"{config.model.head}, {count(head):,} parameters",
-        "steps": f"{total:,} ({per_epoch:,} an epoch) of {config.data.batch_size * config.optim.accumulate} images",
-        "lr": " ".join(f"{rate:.4g}" for rate in rates),
-    }
-    return "\n".join(f"{name:12}{value}" for name, value in rows.items())
-
-
-def count(module: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def steps_per_epoch(images: int, config: Config) -> int:
-    per_step = config.data.batch_size * config.optim.accumulate
-    if images < per_step:
-        raise InputError(f"{config.data.train}: {images} images, fewer than one step of {per_step}")
-    return images // config.data.batch_size // config.optim.accumulate

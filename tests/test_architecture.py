@@ -18,7 +18,7 @@ LEVELS = [
     {"backbones", "heads", "data", "optim", "config", "zoo"},
     {"modes", "checkpoint", "evaluation"},
     {"gallery", "embedder"},
-    {"run"},
+    {"run", "plan"},
     {"train", "sdk", "export", "quality", "mask"},
     {"demo"},
     {"cli", "serve", "__main__"},

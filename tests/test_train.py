@@ -20,9 +20,10 @@ from facezoo.data.transforms import create_transforms
 from facezoo.embedder import load_embedder
 from facezoo.export import export_onnx
 from facezoo.image import write_image
+from facezoo.plan import describe
 from facezoo.registry import DATASETS
 from facezoo.run import read_metrics
-from facezoo.train import Trainer, describe
+from facezoo.train import Trainer
 from facezoo.types import InputError, unit
 
 PEOPLE, IMAGES = 6, 8

@@ -10,7 +10,6 @@ from facezoo.types import InputError
 
 if TYPE_CHECKING:
     from facezoo.embedder import Embedder
-    from facezoo.evaluation.photos import Locate
 
 NOTES = ("pair list", "pairs dropped", "pairs without a comparison")
 """Words of a protocol that are printed below the table: they change what a number means."""
@@ -56,13 +55,14 @@ def evaluate(
     from facezoo.evaluation.features import Features
     from facezoo.evaluation.html import write_html
     from facezoo.registry import BENCHMARKS
+    from facezoo.sdk import FaceAnalyzer
 
     if batch_size < 1:
         raise InputError(f"--batch-size is {batch_size}, it must be 1 or more")
     made = [BENCHMARKS.create(spec) for spec in benchmarks]
     stated = read_contract(contract) if contract else None
     embed = load_embedder(model, contract=stated, batch_size=batch_size, device=device, flip=flip)
-    locate = _locate(detector) if any(evaluation.needs_locate(benchmark) for benchmark in made) else None
+    locate = FaceAnalyzer(detector).locate if any(evaluation.needs_locate(benchmark) for benchmark in made) else None
     embeddings_of = Features(features, _digest(model, embed), detector) if features else evaluation.embed_photos
     reports = [evaluation.evaluate(benchmark, embed, locate, embeddings_of=embeddings_of) for benchmark in made]
     if out:
@@ -77,20 +77,6 @@ def evaluate(
         for note in NOTES:
             if note in report.protocol:
                 print(f"{report.name}: {note}: {report.protocol[note]}")
-
-
-def _locate(detector: str) -> Locate:
-    """The landmarks of the main face of a photo."""
-    from facezoo.registry import DETECTORS
-    from facezoo.sdk import main_face
-
-    find = DETECTORS.create(detector)
-
-    def locate(image):
-        face = main_face(find(image), image.shape[:2])
-        return None if face is None else face.landmarks
-
-    return locate
 
 
 def _digest(model: str, embed: Embedder) -> str:

@@ -29,7 +29,8 @@ def train(
         dry_run: build everything, print parameters and steps, train nothing.
     """
     from facezoo.config import load_config
-    from facezoo.train import Trainer, describe
+    from facezoo.plan import describe
+    from facezoo.train import Trainer
 
     settings = load_config(config, _pairs(overrides))
     folder = out or Path("runs") / settings.name

@@ -5,7 +5,7 @@ from facezoo.evaluation.benchmarks import draw_pairs
 from facezoo.evaluation.folds import fold_accuracy
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import Report, read_json, table, to_json, write_json
-from facezoo.evaluation.run import embed_photos, evaluate, needs_locate
+from facezoo.evaluation.run import embed_photos, evaluate, needs_locate, with_landmarks
 from facezoo.evaluation.verification import Verification
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "read_json",
     "table",
     "to_json",
+    "with_landmarks",
     "write_json",
 ]

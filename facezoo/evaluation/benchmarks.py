@@ -27,7 +27,7 @@ LANDMARKS = "landmarks.csv"
 def lfw(
     root: Path,
     pairs: Path | None = None,
-    landmarks: Path | Literal["auto"] | None = "auto",
+    landmarks: Path | Literal["auto"] | None = None,
     aligned: str | None = None,
     missing: Missing = "error",
     folds: int | None = None,
@@ -41,8 +41,8 @@ def lfw(
     Args:
         root: folder of the people.
         pairs: the list; `root/pairs.txt` unless given.
-        landmarks: CSV of five points for each photo; auto takes `root/landmarks.csv` if it is there, none asks
-            the detector. A photo that the CSV does not name counts as one without a face.
+        landmarks: CSV of five points for each photo instead of asking the detector; auto is `root/landmarks.csv`
+            where that exists. A photo that the CSV does not name counts as one without a face.
         aligned: the photos are crops, aligned to this template (`arcface`).
         missing: what to do about photos that are not there: stop, or drop their pairs and count them.
         folds: of consecutive pairs; those of the list's header, or 10, unless given.
@@ -63,7 +63,7 @@ def lfw(
 def pair_list(
     path: Path,
     root: Path,
-    landmarks: Path | Literal["auto"] | None = "auto",
+    landmarks: Path | Literal["auto"] | None = None,
     aligned: str | None = None,
     missing: Missing = "error",
     folds: int = 10,
@@ -130,7 +130,7 @@ def folder(
     root: Path,
     pairs: int = 6000,
     aligned: str | None = None,
-    landmarks: Path | Literal["auto"] | None = "auto",
+    landmarks: Path | Literal["auto"] | None = None,
     folds: int = 10,
     rule: ThresholdRule = "exact",
     resamples: int = 1000,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from facezoo import progress
 from facezoo.evaluation.photos import Crops, Locate, Photo
 from facezoo.evaluation.report import Report, Speed
+from facezoo.evaluation.verification import Verification
 from facezoo.types import Contract, Crop, FloatArray, InputError
 
 
@@ -83,6 +84,15 @@ def embed_photos(benchmark: Benchmark, embed: Embed, locate: Locate | None = Non
     embeddings[~crops.failed] = found
     speed = Speed(len(benchmark.photos), time.perf_counter() - start)
     return Embedded(embeddings, crops.failed.copy(), crops.resized, speed)
+
+
+def with_landmarks(benchmark: Verification, locate: Locate) -> Verification:
+    """The benchmark with the landmarks of its raw photos found once, for models that are evaluated again and again."""
+    photos = [
+        replace(photo, landmarks=locate(photo.read()))
+        for photo in progress.track(benchmark.photos, f"{benchmark.name}: detect", "photo")
+    ]
+    return replace(benchmark, photos=photos)
 
 
 def _tracked(crops: Crops, name: str) -> Iterator[Crop]:

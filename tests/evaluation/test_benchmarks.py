@@ -71,15 +71,15 @@ def write_landmarks(path, *names):
     return path
 
 
-def test_landmarks_beside_the_photos_are_used_unless_declined(people):
+def test_landmarks_beside_the_photos_are_used_when_asked_for(people):
     write_landmarks(people / "landmarks.csv", "Ada/Ada_0001.jpg")
 
-    found = [photo.landmarks for photo in BENCHMARKS.create(f"lfw:root={people}").photos]
-    declined = [photo.landmarks for photo in BENCHMARKS.create(f"lfw:root={people},landmarks=none").photos]
+    found = [photo.landmarks for photo in BENCHMARKS.create(f"lfw:root={people},landmarks=auto").photos]
+    detected = [photo.landmarks for photo in BENCHMARKS.create(f"lfw:root={people}").photos]
 
     assert found[0].tolist() == [[30, 40], [70, 40], [50, 60], [35, 80], [65, 80]]
     assert found[1:] == [None] * 4
-    assert declined == [None] * 5
+    assert detected == [None] * 5
 
 
 def test_landmarks_of_other_photos_are_refused(people, tmp_path):
@@ -93,7 +93,7 @@ def test_crops_take_no_landmarks(people, tmp_path):
     with pytest.raises(InputError, match="exclude each other"):
         BENCHMARKS.create(f"lfw:root={people},landmarks={path},aligned=arcface")
     write_landmarks(people / "landmarks.csv", "Ada/Ada_0001.jpg")
-    crops = BENCHMARKS.create(f"lfw:root={people},aligned=arcface")
+    crops = BENCHMARKS.create(f"lfw:root={people},aligned=arcface,landmarks=auto")
     assert all(photo.landmarks is None for photo in crops.photos)
 
 

@@ -1,0 +1,44 @@
+"""What a config would train, before anything is trained."""
+
+from __future__ import annotations
+
+import torch
+
+from facezoo.config import Config
+from facezoo.heads.classifier import create_head
+from facezoo.optim import lr_at
+from facezoo.registry import BACKBONES, DATASETS
+from facezoo.types import InputError
+
+
+def describe(config: Config) -> str:
+    """What a config would train: sizes, steps and the learning rate along the way; nothing is written."""
+    data = DATASETS.create(config.data.train)
+    backbone = BACKBONES.create(config.model.backbone)
+    head = create_head(config.model.head, backbone.embedding_dim, len(data.classes), config.model.loss)
+    per_epoch, total = steps_per_epoch(len(data), config), total_steps(len(data), config)
+    rates = [lr_at(total * part // 8, total, per_epoch, config.optim.lr, config.schedule) for part in range(8)]
+    rows = {
+        "images": f"{len(data):,}",
+        "identities": f"{len(data.classes):,}",
+        "backbone": f"{config.model.backbone}, {count(backbone):,} parameters",
+        "head": f"{config.model.head}, {count(head):,} parameters",
+        "steps": f"{total:,} ({per_epoch:,} an epoch) of {config.data.batch_size * config.optim.accumulate} images",
+        "lr": " ".join(f"{rate:.4g}" for rate in rates),
+    }
+    return "\n".join(f"{name:12}{value}" for name, value in rows.items())
+
+
+def count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def steps_per_epoch(images: int, config: Config) -> int:
+    per_step = config.data.batch_size * config.optim.accumulate
+    if images < per_step:
+        raise InputError(f"{config.data.train}: {images} images, fewer than one step of {per_step}")
+    return images // config.data.batch_size // config.optim.accumulate
+
+
+def total_steps(images: int, config: Config) -> int:
+    return max(1, round(config.train.epochs * steps_per_epoch(images, config)))
