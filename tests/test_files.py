@@ -1,4 +1,6 @@
+import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -42,3 +44,25 @@ def test_the_file_has_the_mode_of_any_new_file(tmp_path):
     (tmp_path / "b.bin").write_bytes(b"x")
 
     assert (tmp_path / "a.bin").stat().st_mode == (tmp_path / "b.bin").stat().st_mode
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes of POSIX")
+def test_threads_that_write_leave_the_umask_alone(tmp_path):
+    before = os.umask(0o027)
+    asked: list[int] = []
+    original = os.umask
+    try:
+        with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(2) as pool:
+            patch.setattr(os, "umask", lambda mask: asked.append(mask) or original(mask))
+            list(pool.map(lambda number: write_bytes(tmp_path / f"{number}.bin", b"x"), range(8)))
+        assert asked == []  # a second thread that asks meanwhile would keep 0 for good
+        assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
+    finally:
+        original(before)
+
+
+def test_a_long_name_leaves_room_for_the_temporary_one(tmp_path):
+    path = tmp_path / f"{'n' * 240}.txt"
+    write_text(path, "x")
+
+    assert names(tmp_path) == [path.name]
