@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,9 @@ class RunFolder:
     """`config.toml`, `metrics.jsonl`, `tensorboard/`, `reports/`, `best.safetensors`, `last.safetensors`, `state/`.
 
     Args:
-        path: the folder; made if missing.
-        config: what is run. A folder that holds another config is refused.
+        path: the folder; made by `begin`.
+        config: what is run. A folder that holds another config is refused, unless it differs only in what decides
+            nothing of the result: `data.workers`, `train.log_every`, `train.save_every`.
     """
 
     def __init__(self, path: Path, config: Config) -> None:
@@ -31,14 +33,15 @@ class RunFolder:
         self.state_file = self.path / "state" / "last.pt"
         self.metrics_file = self.path / "metrics.jsonl"
         self._writer: SummaryWriter | None = None
-        stored = self.path / "config.toml"
-        if stored.exists():
-            if load_config(stored) != config:
-                raise InputError(
-                    f"{self.path}: holds a run of another config (see {stored}); choose another folder or remove it"
-                )
-        else:
-            write_text(stored, config_to_toml(config))
+        self.config, self._stored = config, self.path / "config.toml"
+        if self._stored.exists() and _decisive(load_config(self._stored)) != _decisive(config):
+            raise InputError(
+                f"{self.path}: holds a run of another config (see {self._stored}); choose another folder or remove it"
+            )
+
+    def begin(self) -> None:
+        """Write the config, once everything that it names could be made."""
+        write_text(self._stored, config_to_toml(self.config))
 
     def load_state(self) -> dict[str, Any] | None:
         """The newest training state, or None in a fresh folder."""
@@ -51,10 +54,10 @@ class RunFolder:
             torch.save(state, temporary)
 
     def rewind(self, step: int) -> None:
-        """Forget what was logged after `step`: the steps will be run again."""
+        """Forget what was logged after `step`, and a line that was cut off: the steps will be run again."""
         if not self.metrics_file.exists():
             return
-        kept = [line for line in self.metrics_file.read_text().splitlines() if _step(line) <= step]
+        kept = [line for line in self.metrics_file.read_text().splitlines() if 0 <= _step(line) <= step]
         write_text(self.metrics_file, "".join(f"{line}\n" for line in kept))
 
     def log(self, step: int, values: dict[str, float], start: int = 0) -> None:
@@ -69,13 +72,20 @@ class RunFolder:
                 warnings.simplefilter("ignore")
                 from torch.utils.tensorboard import SummaryWriter
 
-                self._writer = SummaryWriter(str(self.path / "tensorboard"), purge_step=start or None)
+                # The points of a killed process from here on are hidden: these steps are run again.
+                self._writer = SummaryWriter(str(self.path / "tensorboard"), purge_step=start + 1)
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
+
+
+def _decisive(config: Config) -> Config:
+    """The config without what may differ between the parts of one run."""
+    data, train = replace(config.data, workers=0), replace(config.train, log_every=1, save_every=0)
+    return replace(config, data=data, train=train)
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from facezoo import evaluation, progress
+from facezoo.align import template_points
 from facezoo.checkpoint import load_model, load_weights, save_model
 from facezoo.config import Config
 from facezoo.data.loader import Batch, Order, Samples, create_loader
 from facezoo.data.transforms import create_transforms
 from facezoo.embedder import TorchEmbedder
 from facezoo.evaluation import needs_locate
+from facezoo.evaluation.photos import Crops
 from facezoo.heads.classifier import create_head
 from facezoo.optim import Ema, create_optimizer, lr_at, parameter_groups, set_lr
 from facezoo.plan import steps_per_epoch, total_steps
@@ -51,13 +53,15 @@ class Trainer:
         # Gradients that have all but vanished are denormal numbers, which a CPU multiplies many times slower.
         torch.set_flush_denormal(True)
         torch.manual_seed(config.train.seed)
-        self.data = DATASETS.create(config.data.train)
-        self.benchmarks = [_benchmark(spec) for spec in config.validation.benchmarks]
         self.folder = RunFolder(out, config)
+        self.data = DATASETS.create(config.data.train)
         self._build()
         self._plan()
+        self.benchmarks = self._benchmarks()
         self.step, self.best = 0, float("-inf")
+        self.metrics: dict[str, float] = {}
         self.started = self.replaced = 0
+        self.folder.begin()
         self._resume()
 
     def _build(self) -> None:
@@ -77,13 +81,16 @@ class Trainer:
         self.ema = Ema(self.backbone, config.optim.ema) if config.optim.ema else None
         if config.train.compile:
             self.backbone.compile()
+        self.transform = create_transforms(config.data.transforms)
+        template_points(config.data.template, tuple(backbone.input_size))  # refuses an unknown template
+        kind = config.data.train.partition(":")[0]
         self.contract = Contract(
             name=config.name,
             input_size=tuple(backbone.input_size),
             template=config.data.template,
             embedding_dim=backbone.embedding_dim,
             flip=config.validation.flip,
-            training_data=config.data.train.partition(":")[0],
+            training_data=f"{kind} of {len(self.data):,} images of {len(self.data.classes):,} identities",
         )
 
     def _plan(self) -> None:
@@ -94,12 +101,25 @@ class Trainer:
         self.save_every = config.train.save_every or per_epoch
         self.validate_every = max(1, round(config.validation.every_epochs * per_epoch))
 
+    def _benchmarks(self) -> list[Any]:
+        """What is validated on; what would stop the run at its first validation stops it here."""
+        benchmarks = [_benchmark(spec) for spec in self.config.validation.benchmarks]
+        names = [benchmark.name for benchmark in benchmarks]
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"validation.benchmarks: two are named {twice[0]!r}, give one another name")
+        for benchmark in benchmarks:
+            Crops(benchmark.photos, self.contract, benchmark.aligned)  # refuses crops of another template
+        return benchmarks
+
     # -- state ---------------------------------------------------------------------------------------------
 
     def _state(self) -> dict[str, Any]:
         return {
             "step": self.step,
             "best": self.best,
+            "metrics": self.metrics,
+            "unreadable": self.replaced,
+            "data": self.data.digest(),
             "threshold": self.contract.threshold,
             "mode": self.mode.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -111,9 +131,19 @@ class Trainer:
 
     def _resume(self) -> None:
         state = self.folder.load_state()
-        if state is None:
-            return
+        if state is not None:
+            self._restore(state)
+            log.info("%s: continued at step %d of %d", self.folder.path, self.step, self.total)
+        self.folder.rewind(self.step)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        if state["data"] != self.data.digest():
+            raise InputError(
+                f"{self.config.data.train}: the data has changed since the run in {self.folder.path} was begun; "
+                "restore it, or choose another folder"
+            )
         self.step, self.best = state["step"], state["best"]
+        self.metrics, self.replaced = state["metrics"], state["unreadable"]
         self.contract = replace(self.contract, threshold=state["threshold"])
         self.mode.load_state_dict(state["mode"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -124,14 +154,11 @@ class Trainer:
         if state["cuda_rng"]:
             torch.cuda.set_rng_state_all(state["cuda_rng"])
         self.started = self.step
-        self.folder.rewind(self.step)
-        log.info("%s: continued at step %d of %d", self.folder.path, self.step, self.total)
 
     # -- the loop ------------------------------------------------------------------------------------------
 
     def run(self) -> dict[str, float]:
-        """Train to the end; the metrics of the last validation, and where the models lie."""
-        metrics: dict[str, float] = {}
+        """Train to the end; the metrics of the last validation."""
         batches = self._batches()
         images_per_step = self.config.data.batch_size * self.config.optim.accumulate
         bar = progress.bar(self.total * images_per_step, "train", "img", initial=self.step * images_per_step)
@@ -150,7 +177,8 @@ class Trainer:
                     bar.set_postfix(loss=f"{values['loss']:.3f}", lr=f"{values['lr']:.4f}", refresh=False)
                     clock, since = time.perf_counter(), self.step
                 if self.benchmarks and (self.step % self.validate_every == 0 or self.step == self.total):
-                    metrics = self._validate()
+                    self._checked(losses)
+                    self._validate()
                     clock, since = time.perf_counter(), self.step
                 if self.step % self.save_every == 0 or self.step == self.total:
                     self._checked(losses)
@@ -158,7 +186,7 @@ class Trainer:
         if not self.benchmarks:
             self._write_model("best.safetensors")
         self.folder.close()
-        return metrics
+        return self.metrics
 
     def _batches(self) -> Iterator[Batch]:
         config = self.config
@@ -172,8 +200,7 @@ class Trainer:
             start=self.step * accumulate,
             stop=self.total * accumulate,
         )
-        transform = create_transforms(config.data.transforms)
-        samples = Samples(self.data, transform, tuple(self.backbone.input_size), config.train.seed)
+        samples = Samples(self.data, self.transform, tuple(self.backbone.input_size), config.train.seed)
         return iter(create_loader(samples, order, config.data.workers, pin_memory=self.device.type == "cuda"))
 
     def _step(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
@@ -237,7 +264,7 @@ class Trainer:
         network.load_state_dict({name: tensor.cpu() for name, tensor in self._weights().items()})
         return network.eval()
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self) -> None:
         # Rebuilding draws random weights: the run's own random state must not notice.
         with torch.random.fork_rng():
             network = self._network()
@@ -245,16 +272,18 @@ class Trainer:
             network.to(memory_format=torch.channels_last)
         embed = TorchEmbedder(network, self.contract, device=str(self.device))
         metrics: dict[str, float] = {}
+        wanted, scores = self.config.validation.metric, []
         for benchmark in self.benchmarks:
             report = evaluation.evaluate(benchmark, embed)
             evaluation.write_json([report], self.folder.path / "reports" / f"{report.name}-{self.step:08d}.json")
-            measured = {key: value for key, value in report.metrics.items() if value is not None}
+            measured = {key: float(value) for key, value in report.metrics.items() if value is not None}
+            if wanted not in measured:
+                known = ", ".join(measured)
+                raise InputError(f"validation.metric: {report.name} does not measure {wanted!r}; it measures {known}")
+            scores.append(measured[wanted])
             metrics |= {f"{report.name}/{key}": value for key, value in measured.items()}
         self.folder.log(self.step, metrics, self.started)
-        wanted = self.config.validation.metric
-        scores = [value for key, value in metrics.items() if key.endswith(f"/{wanted}")]
-        if not scores:
-            raise InputError(f"validation.metric is {wanted!r}, the reports have: {', '.join(metrics)}")
+        self.metrics = metrics
         score = sum(scores) / len(scores)
         log.info("step %d: %s %.4f", self.step, wanted, score)
         if score > self.best:
@@ -263,7 +292,6 @@ class Trainer:
             if thresholds:  # the model file says from which cosine on two faces are taken for one person
                 self.contract = replace(self.contract, threshold=sum(thresholds) / len(thresholds))
             self._write_model("best.safetensors")
-        return metrics
 
     def _write_model(self, name: str) -> None:
         with torch.random.fork_rng():
@@ -289,8 +317,3 @@ def _device(name: str) -> torch.device:
         return torch.device(name)
     except RuntimeError as error:
         raise InputError(f"train.device is {name!r}: {str(error).splitlines()[0]}") from None
-
-
-def train(config: Config, out: Path) -> dict[str, float]:
-    """Train a config in a run folder, or continue the run that lies there; the last validation's metrics."""
-    return Trainer(config, out).run()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import pytest
 import torch
 
 from facezoo.checkpoint import load_model
-from facezoo.config import Config, config_from_dict, config_to_toml
+from facezoo.config import Config, config_from_dict, config_to_toml, load_config
 from facezoo.data.loader import Order, Samples, create_loader
 from facezoo.data.transforms import create_transforms
 from facezoo.embedder import load_embedder
@@ -22,7 +24,7 @@ from facezoo.export import export_onnx
 from facezoo.image import write_image
 from facezoo.plan import describe
 from facezoo.registry import DATASETS
-from facezoo.run import read_metrics
+from facezoo.run import RunFolder, read_metrics
 from facezoo.train import Trainer
 from facezoo.types import InputError, unit
 
@@ -199,6 +201,112 @@ def test_an_unreadable_file_is_replaced_and_counted(faces, tmp_path):
 def test_a_diverged_run_stops_with_the_losses_name(faces, tmp_path):
     with pytest.raises(InputError, match=r"not finite .*classification"):
         Trainer(config(faces, optim={"lr": 1e30}, train={"epochs": 20}), tmp_path).run()
+
+
+def test_a_run_killed_before_its_first_state_logs_no_step_twice(faces, tmp_path):
+    settings = config(faces, train={"epochs": 1})
+    folder = RunFolder(tmp_path, settings)
+    folder.begin()
+    for step in (1, 2):
+        folder.log(step, {"loss": 9.0})
+    folder.close()
+    with folder.metrics_file.open("a") as file:
+        file.write('{"step": 3, "lo')  # cut off by the kill
+    Trainer(settings, tmp_path).run()
+
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3]
+    assert 9.0 not in [json.loads(line)["loss"] for line in lines]
+
+
+def test_tensorboard_keeps_the_points_up_to_the_state(faces, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    for start, steps in ((0, (1, 2, 3)), (2, (3, 4))):
+        folder = RunFolder(tmp_path, config(faces))
+        for step in steps:
+            folder.log(step, {"loss": 0.0}, start)
+        folder.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+
+    assert [point.step for point in events.Scalars("loss")] == [1, 2, 3, 4]
+
+
+def test_unreadable_files_are_counted_over_the_whole_run(faces, tmp_path):
+    root = shutil.copytree(faces, tmp_path / "data")
+    (root / "person0" / "3.png").write_bytes(b"\x89PNG broken")
+    settings = config(root, train={"epochs": 2})
+    first = Trainer(settings, tmp_path / "run")
+    first.total = first.steps_per_epoch
+    first.run()
+    Trainer(settings, tmp_path / "run").run()
+
+    assert read_metrics(tmp_path / "run" / "metrics.jsonl")[-1]["unreadable"] == 2
+
+
+def test_a_run_is_not_continued_on_other_data(faces, tmp_path):
+    root = shutil.copytree(faces, tmp_path / "data")
+    settings = config(root, train={"epochs": 1})
+    Trainer(settings, tmp_path / "run").run()
+    (root / "person0" / "3.png").unlink()
+
+    with pytest.raises(InputError, match="data has changed"):
+        Trainer(settings, tmp_path / "run")
+
+
+def test_workers_and_log_steps_may_change_within_a_run(faces, tmp_path):
+    Trainer(config(faces), tmp_path)
+    settings = config(faces, data={"workers": 1}, train={"log_every": 5, "save_every": 2})
+    Trainer(settings, tmp_path)
+
+    assert load_config(tmp_path / "config.toml") == settings
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"data": {"transforms": ["fliip"]}},
+        {"data": {"template": "arcfaces"}},
+        {"data": {"batch_size": 1000}},
+        {"model": {"head": "arcfaces"}},
+    ],
+    ids=str,
+)
+def test_a_config_that_cannot_run_leaves_no_folder(faces, tmp_path, sections):
+    with pytest.raises(InputError):
+        Trainer(config(faces, **sections), tmp_path / "run")
+
+    assert not (tmp_path / "run").exists()
+
+
+def validated(faces: Path, **changes) -> Config:
+    spec = f"folder:root={faces},pairs=40,folds=2,resamples=0,aligned=arcface"
+    return config(faces, train={"epochs": 1}, validation={"benchmarks": [spec], **changes})
+
+
+def test_a_finished_run_still_tells_its_metrics(faces, tmp_path):
+    metrics = Trainer(validated(faces), tmp_path).run()
+
+    assert metrics["faces0/accuracy"] > 0
+    assert Trainer(validated(faces), tmp_path).run() == metrics
+
+
+def test_what_validation_could_not_use_stops_before_training(faces, tmp_path):
+    spec = validated(faces).validation.benchmarks[0]
+    with pytest.raises(InputError, match="two are named"):
+        Trainer(validated(faces, benchmarks=[spec, spec]), tmp_path)
+    with pytest.raises(InputError, match="aligned to 'dlib'"):
+        Trainer(validated(faces, benchmarks=[spec.replace("arcface", "dlib")]), tmp_path)
+    with pytest.raises(InputError, match="does not measure 'acuracy'"):
+        Trainer(validated(faces, metric="acuracy"), tmp_path).run()
+
+
+def test_a_dry_run_notices_what_cannot_be_made(faces):
+    with pytest.raises(InputError, match="fliip"):
+        describe(config(faces, data={"transforms": ["fliip"]}))
+    with pytest.raises(InputError, match="lfww"):
+        describe(config(faces, validation={"benchmarks": ["lfww"]}))
 
 
 def test_a_folder_of_another_config_is_refused(faces, tmp_path):
