@@ -32,6 +32,8 @@ class Embedder(ABC):
     """
 
     def __init__(self, contract: Contract, batch_size: int = 32) -> None:
+        if batch_size < 1:
+            raise InputError(f"{contract.name}: batch_size is {batch_size}, it must be at least 1")
         self.contract, self.batch_size = contract, batch_size
 
     @abstractmethod
@@ -39,6 +41,11 @@ class Embedder(ABC):
         """Embeddings (B, D) of a normalised float32 batch (B, 3, H, W) in the network's channel order."""
 
     def __call__(self, crops: Iterable[Crop]) -> FloatArray:
+        """Embeddings (N, D) float32 of the crops, in order.
+
+        Raises:
+            InputError: a crop is not uint8 RGB of the contract's size, or the network gives another dimension.
+        """
         batches: list[FloatArray] = []
         crops = iter(crops)
         while chunk := list(itertools.islice(crops, self.batch_size)):
@@ -58,7 +65,13 @@ class Embedder(ABC):
         embeddings = self.forward(batch)
         if self.contract.flip:
             embeddings = embeddings + self.forward(np.ascontiguousarray(batch[..., ::-1]))
-        return np.asarray(embeddings, dtype=np.float32)
+        embeddings = np.asarray(embeddings, dtype=np.float32)
+        if embeddings.shape != (len(chunk), self.contract.embedding_dim):
+            raise InputError(
+                f"{self.contract.name}: the network gives {embeddings.shape[-1]}-d embeddings, its contract says "
+                f"embedding_dim = {self.contract.embedding_dim}"
+            )
+        return embeddings
 
     def _normalise(self, crops: FloatArray) -> FloatArray:
         if self.contract.color == "bgr":
@@ -84,7 +97,14 @@ def open_onnx(path: Path, threads: int = 0, providers: tuple[str, ...] = ("CPUEx
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=list(providers))
     # onnxruntime has no common base class for what can be wrong with a file.
-    except (errors.Fail, errors.InvalidProtobuf, errors.InvalidGraph, errors.NotImplemented) as error:
+    except (
+        errors.Fail,
+        errors.InvalidArgument,
+        errors.InvalidGraph,
+        errors.InvalidProtobuf,
+        errors.NoSuchFile,
+        errors.NotImplemented,
+    ) as error:
         raise InputError(f"{path}: not a readable ONNX model: {str(error).splitlines()[0]}") from None
 
 
@@ -167,16 +187,21 @@ def load_embedder(
     """An embedder from a zoo name (`dlib-resnet29`), an `.onnx` file, a `.safetensors` file or a run folder.
 
     Args:
-        contract: for files that carry none.
+        contract: for files that carry none; in place of the stored one where a file carries one.
+        batch_size: crops per forward pass, before the mirror images.
+        device: of a torch model; ONNX models run on the CPU.
         flip: overrides the contract's flip.
 
     Raises:
-        InputError: unknown name, unreadable file, or weights that differ from the contract's digest.
+        InputError: unknown name, unreadable file, weights that differ from the contract's digest, a contract for a
+            named model, or another device than the CPU for an ONNX model.
     """
     path = Path(model)
     embedder: Embedder
     if path.is_dir():
         path = path / "best.safetensors"
+    if device != "cpu" and path.suffix != ".safetensors":
+        raise InputError(f"{model}: device {device} is for torch models, this one runs on the CPU")
     if path.suffix == ".onnx":
         if not path.is_file():
             raise InputError(f"{path}: no such file")
@@ -186,9 +211,12 @@ def load_embedder(
 
         network, stored = load_model(path)
         embedder = TorchEmbedder(network, contract or stored, batch_size, device)
-    elif parse_spec(str(model))[0] in EMBEDDERS:
+    elif (spec := parse_spec(str(model)))[0] in EMBEDDERS:
+        if contract is not None:
+            raise InputError(f"{model}: a named model has its own contract; leave the other one out")
         embedder = EMBEDDERS.create(str(model))
-        embedder.batch_size = batch_size
+        if "batch_size" not in spec[1]:
+            embedder.batch_size = batch_size
     else:
         known = ", ".join(EMBEDDERS.names())
         raise InputError(f"{model}: neither a model file (.onnx, .safetensors), a run folder, nor one of: {known}")

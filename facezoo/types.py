@@ -63,6 +63,8 @@ class Contract:
             raise InputError(f"contract: color is {self.color!r}, it must be 'rgb' or 'bgr'")
         if len(self.input_size) != 2 or min(self.input_size) < 1:
             raise InputError(f"contract: input_size is {self.input_size}, it must be (height, width)")
+        if self.embedding_dim < 1:
+            raise InputError(f"contract: embedding_dim is {self.embedding_dim}, it must be at least 1")
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise InputError("contract: mean and std must be three numbers each, std above 0")
 
@@ -79,11 +81,16 @@ class Contract:
             return TypeAdapter(cls).validate_python(values)
         except ValidationError as error:
             first = error.errors()[0]
+            if first["type"] == "value_error":  # of `__post_init__`, a sentence already
+                raise InputError(str(first["ctx"]["error"])) from None
             raise InputError(f"contract: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
     @classmethod
     def from_json(cls, text: str) -> Contract:
-        values = json.loads(text)
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise InputError(f"contract: the stored contract is not valid JSON ({error.msg})") from None
         if not isinstance(values, dict):
             raise InputError("contract: the stored contract is not a JSON object")
         return cls.from_dict(values)

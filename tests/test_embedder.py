@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 
 from facezoo.contract import CONTRACT_KEY, onnx_digest, read_contract
 from facezoo.embedder import Embedder, OnnxEmbedder, load_embedder
+from facezoo.registry import EMBEDDERS
 from facezoo.types import Contract, InputError
 
 SIZE = (4, 6)
@@ -135,6 +136,36 @@ def test_changed_weights_are_noticed(tmp_path):
 def test_a_contract_of_another_input_size_is_refused(tmp_path):
     with pytest.raises(InputError, match="its contract says"):
         OnnxEmbedder(write_onnx(tmp_path / "toy.onnx", height=8))
+
+
+def test_a_contract_of_another_dimension_is_refused(tmp_path, crops):
+    path = write_onnx(tmp_path / "toy.onnx", contract=None)
+    with pytest.raises(InputError, match="72-d embeddings, its contract says embedding_dim = 64"):
+        load_embedder(path, contract=replace(CONTRACT, embedding_dim=64))(crops)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"embedding_dim": 0}', '{"input_size": [0, 4]}'])
+def test_a_damaged_contract_is_one_sentence(text):
+    with pytest.raises(InputError, match=r"^contract: [^:\n]*$"):
+        Contract.from_json(text)
+
+
+def test_no_argument_is_left_unused(tmp_path):
+    def toy(batch_size: int = 5) -> Pixels:
+        return Pixels(CONTRACT, batch_size)
+
+    EMBEDDERS.names()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(EMBEDDERS._factories, "toy", toy)
+
+        assert load_embedder("toy", batch_size=7).batch_size == 7
+        assert load_embedder("toy:batch_size=9", batch_size=7).batch_size == 9
+        with pytest.raises(InputError, match="has its own contract"):
+            load_embedder("toy", contract=CONTRACT)
+    with pytest.raises(InputError, match="runs on the CPU"):
+        load_embedder(write_onnx(tmp_path / "toy.onnx"), device="cuda")
+    with pytest.raises(InputError, match="batch_size is 0"):
+        load_embedder(tmp_path / "toy.onnx", batch_size=0)
 
 
 @pytest.mark.parametrize("name", ["absent.onnx", "no-such-model", "absent.safetensors"])
