@@ -115,7 +115,7 @@ def find_images(folder: Path) -> list[Path]:
     """All image files below a folder, sorted; hidden files and folders are left out."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
+        raise InputError(f"{folder}: {'is a file, not a folder' if folder.exists() else 'no such folder'}")
     return [folder / name for name in image_names(folder)]
 
 

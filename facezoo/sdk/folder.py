@@ -65,10 +65,12 @@ def align_folder(
         workers: threads that read, detect and write.
 
     Raises:
-        InputError: no photos below `source`, or `out` holds crops made with other settings.
+        InputError: no photos below `source`, `out` is `source` or inside it, or holds crops made with other settings.
     """
     template_points(template, size)  # refuses an unknown template before any work
     source, out = Path(source), Path(out)
+    if out.resolve() == source.resolve() or source.resolve() in out.resolve().parents:
+        raise InputError(f"{out}: crops would lie among the photos of {source}; choose a folder outside of it")
     paths = find_images(source)
     if not paths:
         raise InputError(f"{source}: holds no images")

@@ -112,6 +112,15 @@ def test_other_settings_in_the_same_folder_are_refused(photos, tmp_path):
         align_folder(photos, tmp_path / "crops", Known(), faces="all")
 
 
+def test_photos_are_never_overwritten_by_their_crops(photos):
+    before = made(photos)
+    for out in (photos, photos / "crops", photos / "crops" / ".."):
+        with pytest.raises(InputError, match="choose a folder outside of it"):
+            align_folder(photos, out, Known())
+
+    assert made(photos) == before
+
+
 def test_photos_that_differ_only_in_their_ending_keep_it(tmp_path):
     write_image(tmp_path / "photos" / "a.png", photo(1))
     write_image(tmp_path / "photos" / "a.bmp", photo(1))
