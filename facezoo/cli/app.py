@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -36,13 +37,19 @@ def print_json(value: Any) -> None:
 def main(tokens: list[str] | None = None) -> None:
     """Run one command; what the user gave wrong is one sentence on standard error and exit code 2."""
     progress.show()
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("facezoo").setLevel(logging.INFO)  # what other libraries tell about themselves helps nobody
     try:
         app(tokens, exit_on_error=False, print_error=False)
+        sys.stdout.flush()
     except CycloptsError as error:
-        fail(f"{' '.join(str(error).split())} (see facezoo --help)")
+        command = " ".join(["facezoo", *(error.command_chain or ())])
+        fail(f"{' '.join(str(error).split())} (see {command} --help)")
     except InputError as error:
         fail(str(error))
+    except BrokenPipeError:  # the reader, such as head, has seen enough; the flush at exit must not fail again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + 13) from None
     except KeyboardInterrupt:
         print("facezoo: interrupted", file=sys.stderr)
         raise SystemExit(130) from None

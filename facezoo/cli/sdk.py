@@ -14,6 +14,20 @@ from facezoo.types import Contract, Face, FloatArray, Image, InputError
 if TYPE_CHECKING:
     from facezoo.sdk import FaceAnalyzer
 
+Kind = Literal[
+    "models",
+    "backbones",
+    "heads",
+    "losses",
+    "modes",
+    "datasets",
+    "transforms",
+    "benchmarks",
+    "detectors",
+    "embedders",
+]
+"""What `facezoo list` lists: the zoo's models, or one of the registries."""
+
 
 @app.command
 def detect(images: list[Path], /, *, detector: str = "yunet", out: Path | None = None, json: bool = False) -> None:
@@ -177,6 +191,7 @@ def compare(
     *,
     model: str = "dlib-resnet29",
     contract: Path | None = None,
+    threshold: float | None = None,
     detector: str = "yunet",
     json: bool = False,
 ) -> None:
@@ -187,6 +202,7 @@ def compare(
         right: a photo.
         model: zoo name, .onnx or .safetensors file, or run folder.
         contract: TOML file of the model's contract, for a file that carries none.
+        threshold: cosine from which two faces are one person; by default the model's.
         detector: name with options.
         json: print {left, right, model, cosine, threshold, same}; threshold and same are null for a model without.
     """
@@ -194,20 +210,23 @@ def compare(
 
     analyzer = _analyzer(model, contract, detector)
     a, b = (_main_embedding(analyzer, path) for path in (left, right))
-    result = compare_embeddings(a, b, analyzer.contract.threshold)
+    result = compare_embeddings(a, b, analyzer.contract.threshold if threshold is None else threshold)
     if json:
         print_json({"left": str(left), "right": str(right), "model": analyzer.contract.name, **asdict(result)})
         return
     if result.threshold is None:
-        print(f"cosine {result.cosine:.3f}; {analyzer.contract.name} states no threshold, so there is no verdict")
+        print(
+            f"cosine {result.cosine:.3f}; {analyzer.contract.name} states no threshold, give --threshold for a verdict"
+        )
         return
     verdict = "one person" if result.same else "different people"
-    print(f"{verdict}: cosine {result.cosine:.3f}, {analyzer.contract.name}'s threshold is {result.threshold:.3f}")
+    whose = f"{analyzer.contract.name}'s" if threshold is None else "the given"
+    print(f"{verdict}: cosine {result.cosine:.3f}, {whose} threshold is {result.threshold:.3f}")
 
 
 @app.command(name="list")
 def list_parts(
-    kind: Literal["models", "detectors", "embedders", "datasets", "transforms", "benchmarks"] = "models",
+    kind: Kind = "models",
     /,
     *,
     json: bool = False,

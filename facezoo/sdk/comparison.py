@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facezoo.types import FloatArray, unit
+from facezoo.types import FloatArray, InputError, unit
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,7 @@ class Comparison:
 
     Attributes:
         cosine: of the angle between them, -1..1; what is high depends on the model.
-        threshold: the cosine from which the model takes two embeddings for one person; None if never measured.
+        threshold: the cosine from which two embeddings are taken for one person; None if the model states none.
         same: cosine >= threshold; None without a threshold.
     """
 
@@ -23,6 +23,12 @@ class Comparison:
 
 
 def compare(left: FloatArray, right: FloatArray, threshold: float | None) -> Comparison:
-    """Compare two embeddings (D,) of one model at the threshold of its contract."""
+    """Compare two embeddings (D,) of one model at the threshold of its contract, or at another.
+
+    Raises:
+        InputError: the threshold is not a cosine.
+    """
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise InputError(f"compare: threshold is {threshold}, a cosine lies between -1 and 1")
     cosine = float(unit(left) @ unit(right))
     return Comparison(cosine, threshold, None if threshold is None else cosine >= threshold)

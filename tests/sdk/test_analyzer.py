@@ -138,6 +138,8 @@ def test_two_embeddings_are_compared_at_the_threshold():
     assert compare(a, b, 0.7).same is True
     assert compare(a, b, 0.9).same is False
     assert compare(a, b, None).same is None
+    with pytest.raises(InputError, match="threshold is 7, a cosine lies between -1 and 1"):
+        compare(a, b, 7)
 
 
 def test_faces_are_drawn_on_a_copy():

@@ -1,0 +1,65 @@
+"""What the command line says of itself: one sentence, one exit code, and nothing of other libraries."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from facezoo import progress
+from facezoo.cli import main
+
+
+@pytest.fixture
+def run(capsys):
+    """Runs a command; its exit code, standard output and standard error."""
+
+    def run(*tokens):
+        code = 0
+        try:
+            main([str(token) for token in tokens])
+        except SystemExit as end:
+            code = end.code or 0
+        return code, *capsys.readouterr()
+
+    yield run
+    progress.show(False)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        (["detect"], "(see facezoo detect --help)"),
+        (["gallery", "remove", "x.db"], "(see facezoo gallery remove --help)"),
+        (["detect", "a.jpg", "--outt", "x"], "Did you mean --out?"),
+        (["detct", "a.jpg"], "(see facezoo --help)"),
+    ],
+)
+def test_a_wrong_call_is_one_sentence_that_names_the_right_help(run, tokens, words):
+    code, out, error = run(*tokens)
+
+    assert (code, out) == (2, "")
+    assert words in error and error.startswith("facezoo: ") and len(error.splitlines()) == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    command = [sys.executable, "-m", "facezoo", "list", "detectors"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        error = process.stderr.read().decode()
+
+    assert (process.returncode, error) == (141, "")
+
+
+def test_other_libraries_are_heard_from_warnings_on(run):
+    run("list", "detectors")
+
+    assert logging.getLogger("facezoo.data").isEnabledFor(logging.INFO)
+    assert not logging.getLogger("onnxscript").isEnabledFor(logging.INFO)
+
+
+@pytest.mark.parametrize(("kind", "name"), [("backbones", "mobilefacenet"), ("heads", "arcface"), ("losses", "focal")])
+def test_list_names_what_a_spec_string_can_name(run, kind, name):
+    assert name in run("list", kind)[1].splitlines()
