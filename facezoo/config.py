@@ -175,9 +175,9 @@ class Config:
         }
         for key, value in positive.items():
             if value <= 0:
-                raise InputError(f"config: {key} is {value}, it must be above 0")
+                raise InputError(f"{key} is {value}, it must be above 0")
         if not 0 <= self.optim.ema < 1:
-            raise InputError(f"config: optim.ema is {self.optim.ema}, it must be in [0, 1)")
+            raise InputError(f"optim.ema is {self.optim.ema}, it must be in [0, 1)")
 
 
 def load_config(path: Path, overrides: dict[str, str] | None = None) -> Config:
@@ -199,7 +199,11 @@ def config_from_dict(values: dict[str, Any], name: str = "config") -> Config:
         return TypeAdapter(Config).validate_json(json.dumps(values), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["type"] == "value_error":  # of `Config.__post_init__`, a sentence already
+            raise InputError(f"{name}: {first['ctx']['error']}") from None
         where = ".".join(str(part) for part in first["loc"])
+        if first["type"] in ("list_type", "tuple_type"):
+            raise InputError(f"{name}: {where} is {first['input']!r}, write a list in brackets: [..., ...]") from None
         raise InputError(f"{name}: {where}: {first['msg']}, got {first['input']!r}") from None
 
 

@@ -46,8 +46,10 @@ def test_the_resolved_config_reads_back_equal(toml, tmp_path):
         ({"optim.lr": "fast"}, "optim.lr"),
         ({"data.batch_size": "1.5"}, "data.batch_size"),
         ({"train.amp": "int4"}, "train.amp"),
-        ({"optim.lr": "0"}, "above 0"),
-        ({"optim.ema": "1"}, "optim.ema"),
+        ({"optim.lr": "0"}, r"run\.toml: optim\.lr is 0\.0, it must be above 0$"),
+        ({"optim.ema": "1"}, r"run\.toml: optim\.ema is 1\.0"),
+        ({"data.transforms": "flip"}, r"data\.transforms is 'flip', write a list in brackets: \[\.\.\., \.\.\.\]"),
+        ({"optim.betas": "(0.9, 0.99)"}, "write a list in brackets"),
     ],
 )
 def test_wrong_keys_and_types_are_named(toml, overrides, message):
