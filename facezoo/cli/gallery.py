@@ -48,12 +48,13 @@ def enroll(
         json: print the result as JSON.
     """
     from facezoo.gallery import Gallery, enroll
+    from facezoo.image import find_images
     from facezoo.sdk import main_face
 
     if gallery.is_dir():
         raise InputError(f"{gallery}: is a folder; write facezoo enroll GALLERY FOLDER, the gallery first")
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder")
+    if not find_images(folder):
+        raise InputError(f"{folder}: no photo in it; expected {folder}/PERSON/PHOTO or {folder}/PERSON.jpg")
     if model is None:
         model = _remembered(gallery) if gallery.exists() else DEFAULT_MODEL
     if Path(model).exists():

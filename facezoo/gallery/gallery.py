@@ -176,6 +176,8 @@ class Gallery:
             raise InputError(f"search: k is {k}, it must be at least 1")
         if photos not in ("best", "mean"):
             raise InputError(f"search: photos is {photos!r}, it must be 'best' or 'mean'")
+        if threshold is not None and not -1 <= threshold <= 1:
+            raise InputError(f"search: threshold is {threshold}, a cosine lies between -1 and 1")
         threshold = self.contract.threshold if threshold is None else threshold
         queries = self._vectors(embeddings)
         with self._store.reading():

@@ -45,6 +45,11 @@ def test_below_the_threshold_nobody_is_known(gallery):
     assert gallery.search(query, threshold=0.3)[0][0].known is True
 
 
+def test_a_threshold_that_is_no_cosine_is_refused(gallery):
+    with pytest.raises(InputError, match="threshold is 90, a cosine lies between -1 and 1"):
+        gallery.search([1, 0], threshold=90)
+
+
 def test_without_any_threshold_known_is_undecided(path):
     with Gallery(path, replace(CONTRACT, threshold=None)) as gallery:
         gallery.add("ada", X)

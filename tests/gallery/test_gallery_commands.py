@@ -59,9 +59,13 @@ def test_remove_takes_all_named_people_or_none(run, path):
 def test_the_wrong_order_and_missing_files_are_one_sentence(run, path, tmp_path):
     photo = tmp_path / "photo.jpg"
     photo.write_bytes(b"\xff\xd8 no database" * 99)
+    empty = tmp_path / "empty"
+    empty.mkdir()
     for tokens, why in (
         (("enroll", tmp_path, path), "write facezoo enroll GALLERY FOLDER"),
         (("enroll", tmp_path / "new.db", tmp_path / "nobody"), "nobody: no such folder"),
+        (("enroll", tmp_path / "new.db", photo), "photo.jpg: is a file, not a folder"),
+        (("enroll", tmp_path / "new.db", empty), "no photo in it; expected"),
         (("search", photo, path), "not a gallery"),
         (("search", tmp_path / "new.db", photo), "no such gallery"),
         (("search", path, photo), "does not say how to load its model toy; give --model"),
