@@ -61,6 +61,8 @@ def export_onnx(model: Path, out: Path, crops: Path | None = None, limit: int = 
     Raises:
         InputError: the embeddings differ by more than `TOLERANCE`; nothing is written.
     """
+    if Path(out).suffix != ".onnx":
+        raise InputError(f"{out}: an ONNX model is found by its ending, name it .onnx")
     path = Path(model)
     folder = path if path.is_dir() else path.parent
     path = path / "best.safetensors" if path.is_dir() else path
