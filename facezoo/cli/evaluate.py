@@ -11,8 +11,8 @@ from facezoo.types import InputError
 if TYPE_CHECKING:
     from facezoo.embedder import Embedder
 
-NOTES = ("pair list", "pairs dropped", "pairs without a comparison")
-"""Words of a protocol that are printed below the table: they change what a number means."""
+NOTES = ("pair list", "pairs dropped", "pairs without a comparison", "at the model's threshold")
+"""Words of a protocol that are printed below the table: they say what a number means."""
 
 
 @app.command

@@ -144,16 +144,19 @@ def folder(
         aligned, landmarks, folds, rule, resamples: as for lfw.
         seed: of the pairs and of the bootstrap.
     """
-    paths = find_images(root)
-    names = [path.relative_to(root).as_posix() for path in paths]
-    if loose := [name for name in names if "/" not in name]:
-        raise InputError(f"{root}: {len(loose)} photos are in no person's folder, such as {loose[0]}")
+    found = [path.relative_to(root).as_posix() for path in find_images(root)]
+    names = [name for name in found if "/" in name]
+    if not names:
+        raise InputError(f"{root}: no photo in any folder below it; expected {root}/PERSON/PHOTO")
+    notes = f"drawn from {len({name.partition('/')[0] for name in names})} people, seed {seed}"
+    if len(names) < len(found):  # such as the sheet of rendered people
+        notes += f"; photos in no person's folder left out: {len(found) - len(names)}"
     identity = np.unique([name.partition("/")[0] for name in names], return_inverse=True)[1]
     left, right = draw_pairs(identity, pairs, seed)
     points = _landmarks(root, landmarks, aligned, names)
     return Verification(
         root.name,
-        [Photo(name, path, points.get(name)) for name, path in zip(names, paths)],
+        [Photo(name, root / name, points.get(name)) for name in names],
         left,
         right,
         identity[left] == identity[right],
@@ -163,7 +166,7 @@ def folder(
         rule,
         resamples,
         seed,
-        {"pair list": f"drawn from {len(np.unique(identity))} people, seed {seed}"},
+        {"pair list": notes},
     )
 
 

@@ -16,6 +16,9 @@ from facezoo.evaluation.report import Report, Speed
 from facezoo.evaluation.verification import Verification
 from facezoo.types import Contract, Crop, FloatArray, InputError
 
+AT_THRESHOLD = "at the model's threshold"
+"""Key of the protocol: what the contract's threshold, which was set elsewhere, does on this benchmark."""
+
 
 class Benchmark(Protocol):
     """Photos in a fixed order and a pure function of their embeddings."""
@@ -129,6 +132,13 @@ def evaluate(
         "alignment": _alignment(benchmark, contract, embedded.resized),
         "flip": "embeddings of the crop and its mirror image are added" if contract.flip else "none",
     }
+    if contract.threshold is not None and isinstance(benchmark, Verification):
+        matches, misses = benchmark.errors(contract.threshold, embedded.embeddings, embedded.failed)
+        genuine = int(np.sum(benchmark.same))
+        protocol[AT_THRESHOLD] = (
+            f"cosine {contract.threshold:.4g} accepts {matches:,} of {len(benchmark.same) - genuine:,} impostor pairs "
+            f"and rejects {misses:,} of {genuine:,} genuine ones"
+        )
     return replace(report, protocol=protocol, contract=contract, speed=embedded.speed)
 
 

@@ -96,6 +96,13 @@ class Verification:
             scores[failed[self.left] | failed[self.right]] = -np.inf
         return scores
 
+    def errors(
+        self, threshold: float, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None
+    ) -> tuple[int, int]:
+        """How many impostor pairs are accepted and how many genuine ones are not, at a threshold set elsewhere."""
+        accepted, same = self.scores(embeddings, failed) >= threshold, np.asarray(self.same, dtype=bool)
+        return int(np.sum(accepted & ~same)), int(np.sum(~accepted & same))
+
     def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
         """The report for embeddings (N, D), normalised or not, and the photos without a face (N,)."""
         scores, same = self.scores(embeddings, failed), np.asarray(self.same, dtype=bool)
@@ -182,7 +189,7 @@ class Verification:
             "photos": len(self.photos),
             "folds": folds,
             "score": "cosine",
-            "threshold rule": RULE_WORDS[self.rule],
+            "threshold rule": f"{RULE_WORDS[self.rule]}; the threshold shown is the mean over the folds",
             NO_FACE: missed,
         }
         if missed:

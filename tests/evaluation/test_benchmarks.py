@@ -168,7 +168,12 @@ def test_people_who_give_no_pairs_are_refused(identity, pairs):
         draw_pairs(np.array(identity, np.intp), pairs, 0)
 
 
-def test_photos_in_no_persons_folder_are_refused(people):
+def test_photos_in_no_persons_folder_are_left_out_and_counted(people, tmp_path):
+    whole = BENCHMARKS.create(f"folder:root={people}")
     write_image(people / "loose.jpg", np.zeros((8, 8, 3), np.uint8))
-    with pytest.raises(InputError, match=r"loose\.jpg"):
-        BENCHMARKS.create(f"folder:root={people}")
+    benchmark = BENCHMARKS.create(f"folder:root={people}")
+
+    assert [photo.name for photo in benchmark.photos] == [photo.name for photo in whole.photos]
+    assert "no person's folder left out: 1" in benchmark.notes["pair list"]
+    with pytest.raises(InputError, match=r"expected .*/PERSON/PHOTO"):
+        BENCHMARKS.create(f"folder:root={people / 'Ada'}")

@@ -11,6 +11,7 @@ from facezoo.align import align, template_points
 from facezoo.evaluation import Photo, Verification, embed_photos, evaluate, needs_locate, to_json
 from facezoo.evaluation.features import Features
 from facezoo.evaluation.photos import Crops
+from facezoo.evaluation.run import AT_THRESHOLD
 from facezoo.registry import BENCHMARKS
 from facezoo.types import Contract, InputError, unit
 
@@ -70,6 +71,21 @@ def test_crops_are_embedded_in_order_and_told_apart():
 def test_the_report_is_the_same_in_every_run_but_for_the_speed():
     one, other = (evaluate(toy(portraits()), Mosaic()) for _ in range(2))
     assert to_json([one.without_speed()]) == to_json([other.without_speed()])
+
+
+@pytest.mark.parametrize(
+    ("threshold", "words"),
+    [
+        (-1.0, "cosine -1 accepts 6 of 6 impostor pairs and rejects 0 of 6 genuine ones"),
+        (1.0, "cosine 1 accepts 0 of 6 impostor pairs and rejects 6 of 6 genuine ones"),
+    ],
+)
+def test_the_models_own_threshold_is_put_to_the_test(threshold, words):
+    embed = Mosaic()
+    assert AT_THRESHOLD not in evaluate(toy(portraits()), embed).protocol
+
+    embed.contract = replace(embed.contract, threshold=threshold)
+    assert evaluate(toy(portraits()), embed).protocol[AT_THRESHOLD] == words
 
 
 def test_crops_of_another_template_are_refused():
