@@ -8,7 +8,7 @@ from facezoo.cli.app import app
 
 
 @app.command
-def demo(out: Path = Path("demo"), /, *, identities: int = 150, images: int = 12, epochs: float = 14) -> None:
+def demo(out: Path = Path("demo"), /, *, identities: int = 150, images: int = 12, epochs: float = 10) -> None:
     """Train on rendered faces, evaluate, export, then detect, compare and search real photos; write one page.
 
     Takes less than five minutes on two cores and goes on where it was stopped.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -81,7 +82,7 @@ class Recognised:
     contract: Contract
 
 
-def run_demo(out: Path, identities: int = 150, images: int = 12, epochs: float = 14, seed: int = 0) -> Path:
+def run_demo(out: Path, identities: int = 150, images: int = 12, epochs: float = 10, seed: int = 0) -> Path:
     """Run every step in `out` and write the page; a second call goes on where the first was stopped.
 
     Args:
@@ -101,8 +102,9 @@ def run_demo(out: Path, identities: int = 150, images: int = 12, epochs: float =
 def _train(out: Path, identities: int, images: int, epochs: float, seed: int) -> Trained:
     log.info("1/5 rendering %d identities to train on and %d to test on", identities, identities // 3)
     faces, unseen = out / "faces", out / "unseen"
-    write_faces(faces, identities, images, seed=seed)
-    write_faces(unseen, identities // 3, images, seed=seed + 1)
+    workers = os.cpu_count() or 1
+    write_faces(faces, identities, images, seed=seed, workers=workers)
+    write_faces(unseen, identities // 3, images, seed=seed + 1, workers=workers)
 
     log.info("2/5 training MobileFaceNet with CosFace on the rendered faces")
     spec = f"lfw:root={unseen},aligned=arcface"
