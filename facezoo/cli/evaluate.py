@@ -11,7 +11,13 @@ from facezoo.types import InputError
 if TYPE_CHECKING:
     from facezoo.embedder import Embedder
 
-NOTES = ("pair list", "pairs dropped", "pairs without a comparison", "at the model's threshold")
+NOTES = (
+    "pair list",
+    "pairs dropped",
+    "pairs without a comparison",
+    "accuracy without a model",
+    "at the model's threshold",
+)
 """Words of a protocol that are printed below the table: they say what a number means."""
 
 

@@ -28,6 +28,8 @@ RULE_WORDS = {
 }
 FARS = (1e-2, 1e-3, 1e-4)
 BLOCK = 1 << 14
+WITHOUT_MODEL = "accuracy without a model"
+"""Key of the protocol, where genuine and impostor pairs are not equally many: what an accuracy is held against."""
 MISTAKES = 12
 BINS = 100
 
@@ -192,6 +194,9 @@ class Verification:
             "threshold rule": f"{RULE_WORDS[self.rule]}; the threshold shown is the mean over the folds",
             NO_FACE: missed,
         }
+        if len(self.same) != 2 * words["genuine pairs"]:
+            commoner, what = max((np.mean(self.same), "accepting"), (1 - np.mean(self.same), "rejecting"))
+            words[WITHOUT_MODEL] = f"{100 * commoner:.2f} %, by {what} every pair"
         if missed:
             words["pairs without a comparison"] = (
                 f"{int(np.isinf(scores).sum())}: never accepted, so a genuine one is a false non-match"

@@ -7,6 +7,7 @@ import pytest
 
 from facezoo.evaluation.benchmarks import draw_pairs
 from facezoo.evaluation.photos import LANDMARK_COLUMNS, read_landmarks
+from facezoo.evaluation.verification import WITHOUT_MODEL
 from facezoo.image import write_image
 from facezoo.registry import BENCHMARKS
 from facezoo.types import InputError
@@ -145,6 +146,23 @@ def test_drawn_pairs_are_distinct_and_half_genuine(seed):
     assert len({tuple(sorted(pair)) for pair in zip(left.tolist(), right.tolist())}) == 200
     assert (identity[left] == identity[right]).tolist() == [True] * 100 + [False] * 100
     np.testing.assert_array_equal(draw_pairs(identity, 200, seed), (left, right))
+
+
+def test_every_fold_of_a_folder_holds_many_people_and_intervals_hold_the_accuracy(tmp_path):
+    generator = np.random.default_rng(0)
+    for person in range(10):
+        for k in range(6):
+            write_image(tmp_path / f"{person}" / f"{k}.jpg", np.zeros((8, 8, 3), np.uint8))
+    benchmark = BENCHMARKS.create(f"folder:root={tmp_path},resamples=200")
+    people = generator.normal(size=(10, 8)).repeat(6, axis=0)
+
+    report = benchmark.score(people + generator.normal(size=(60, 8)))
+
+    first = benchmark.folds == 0
+    assert len(np.unique(benchmark.identity[benchmark.left[first & benchmark.same]])) > 4
+    interval = report.intervals["accuracy"]
+    assert interval.low < report.metrics["accuracy"] < interval.high
+    assert report.protocol[WITHOUT_MODEL] == "91.53 %, by rejecting every pair"
 
 
 def test_drawn_pairs_reach_every_pair_alike():
