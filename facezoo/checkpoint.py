@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,19 @@ def save_model(path: Path, model: nn.Module, backbone: str, contract: Contract) 
     header = {BACKBONE_KEY: backbone, CONTRACT_KEY: contract.to_json()}
     with whole_file(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata=header)
+        _order_metadata(temporary)
     return contract
+
+
+def _order_metadata(path: Path) -> None:
+    """Put a file's metadata in order of the keys, which the library leaves to chance: runs that end alike end with
+    the same bytes. The header's length stays."""
+    with path.open("r+b") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        file.seek(8)
+        file.write(json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode().ljust(length))
 
 
 def read_header(path: Path) -> tuple[str, Contract]:
@@ -45,7 +58,10 @@ def read_header(path: Path) -> tuple[str, Contract]:
 
 
 def load_model(path: Path) -> tuple[nn.Module, Contract]:
-    """Rebuild the network of a model file, in evaluation mode, on the CPU."""
+    """Rebuild the network of a model file or of a run folder's best model, in evaluation mode, on the CPU."""
+    path = Path(path)
+    if path.is_dir():
+        path = path / "best.safetensors"
     backbone, contract = read_header(path)
     tensors = safetensors.torch.load_file(path)
     if contract.weights_sha256:

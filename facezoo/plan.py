@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 
+from facezoo.align import template_points
+from facezoo.checkpoint import load_model, load_weights
 from facezoo.config import Config
 from facezoo.data.transforms import create_transforms
 from facezoo.heads.classifier import create_head
@@ -18,12 +26,15 @@ def describe(config: Config) -> str:
     Raises:
         InputError: a part of the config cannot be made.
     """
+    find_device(config.train.device)
     data = DATASETS.create(config.data.train)
-    backbone = BACKBONES.create(config.model.backbone)
+    backbone = create_backbone(config)
     head = create_head(config.model.head, backbone.embedding_dim, len(data.classes), config.model.loss)
     MODES.create(config.model.mode, backbone=backbone, head=head)
     create_transforms(config.data.transforms)
+    template_points(config.data.template, tuple(backbone.input_size))
     benchmarks = [BENCHMARKS.create(spec) for spec in config.validation.benchmarks]
+    check_metric(config.validation.metric, benchmarks)
     per_epoch, total = steps_per_epoch(len(data), config), total_steps(len(data), config)
     rates = [lr_at(total * part // 8, total, per_epoch, config.optim.lr, config.schedule) for part in range(8)]
     rows = {
@@ -51,3 +62,48 @@ def steps_per_epoch(images: int, config: Config) -> int:
 
 def total_steps(images: int, config: Config) -> int:
     return max(1, round(config.train.epochs * steps_per_epoch(images, config)))
+
+
+def create_backbone(config: Config) -> Any:
+    """The network, with random weights or those of `model.start`."""
+    backbone = BACKBONES.create(config.model.backbone)
+    if config.model.start:
+        weights, _ = load_model(Path(config.model.start))
+        load_weights(backbone, weights.state_dict(), config.model.start)
+    return backbone
+
+
+def find_device(name: str) -> torch.device:
+    """The device of `train.device`.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # as the device's part of torch has it
+        raise InputError(f"train.device is {name!r}: {str(error).splitlines()[0]}") from None
+    return torch.device(name)
+
+
+LARGER_IS_BETTER = ("accuracy", "auc", "d_prime", "tar@")
+"""Metrics whose name begins so can choose the best model."""
+
+
+def check_metric(metric: str, benchmarks: Sequence[Any]) -> None:
+    """Refuse a `validation.metric` that cannot choose the best model on these benchmarks, before anything is trained.
+
+    Raises:
+        InputError: a benchmark does not measure it, or it is not better when larger.
+    """
+    for benchmark in benchmarks:
+        noise = np.random.default_rng(0).normal(size=(len(benchmark.photos), 2))
+        measured = replace(benchmark, resamples=0).score(noise).metrics
+        known = [name for name, value in measured.items() if value is not None and name.startswith(LARGER_IS_BETTER)]
+        if metric not in known:
+            raise InputError(
+                f"validation.metric: {benchmark.name} does not measure {metric!r}, or it is not better when larger; "
+                f"choose one of: {', '.join(known)}"
+            )

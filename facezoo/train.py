@@ -15,7 +15,7 @@ from torch import Tensor
 
 from facezoo import evaluation, progress
 from facezoo.align import template_points
-from facezoo.checkpoint import load_model, load_weights, save_model
+from facezoo.checkpoint import save_model
 from facezoo.config import Config
 from facezoo.data.loader import Batch, Order, Samples, create_loader
 from facezoo.data.transforms import create_transforms
@@ -24,7 +24,7 @@ from facezoo.evaluation import needs_locate
 from facezoo.evaluation.photos import Crops
 from facezoo.heads.classifier import create_head
 from facezoo.optim import Ema, create_optimizer, lr_at, parameter_groups, set_lr
-from facezoo.plan import steps_per_epoch, total_steps
+from facezoo.plan import check_metric, create_backbone, find_device, steps_per_epoch, total_steps
 from facezoo.registry import BACKBONES, BENCHMARKS, DATASETS, MODES
 from facezoo.run import RunFolder
 from facezoo.sdk import FaceAnalyzer
@@ -47,7 +47,7 @@ class Trainer:
 
     def __init__(self, config: Config, out: Path) -> None:
         self.config = config
-        self.device = _device(config.train.device)
+        self.device = find_device(config.train.device)
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
         # Gradients that have all but vanished are denormal numbers, which a CPU multiplies many times slower.
@@ -66,10 +66,7 @@ class Trainer:
 
     def _build(self) -> None:
         config = self.config
-        backbone = BACKBONES.create(config.model.backbone)
-        if config.model.start:
-            weights, _ = load_model(Path(config.model.start))
-            load_weights(backbone, weights.state_dict(), config.model.start)
+        backbone = create_backbone(config)
         head = create_head(config.model.head, backbone.embedding_dim, len(self.data.classes), config.model.loss)
         self.mode = MODES.create(config.model.mode, backbone=backbone, head=head).to(self.device)
         self.backbone = self.mode.backbone
@@ -109,6 +106,7 @@ class Trainer:
             raise InputError(f"validation.benchmarks: two are named {twice[0]!r}, give one another name")
         for benchmark in benchmarks:
             Crops(benchmark.photos, self.contract, benchmark.aligned)  # refuses crops of another template
+        check_metric(self.config.validation.metric, benchmarks)
         return benchmarks
 
     # -- state ---------------------------------------------------------------------------------------------
@@ -308,12 +306,3 @@ def _benchmark(spec: str) -> Any:
     """A benchmark of crops or of photos with landmarks; those of raw photos are found here, once for the run."""
     benchmark = BENCHMARKS.create(spec)
     return evaluation.with_landmarks(benchmark, FaceAnalyzer().locate) if needs_locate(benchmark) else benchmark
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise InputError(f"train.device is {name!r}: {str(error).splitlines()[0]}") from None

@@ -36,6 +36,24 @@ def test_a_model_file_gives_back_network_and_contract(network, saved):
     assert read_header(saved)[0] == SPEC
 
 
+def test_a_model_is_written_with_the_same_bytes_every_time(network, tmp_path):
+    contract = Contract(name="Zoë", embedding_dim=16)
+    files = [tmp_path / f"{k}.safetensors" for k in range(12)]
+    for file in files:
+        save_model(file, network, "mobilefacenet", contract)
+
+    assert len({file.read_bytes() for file in files}) == 1
+    assert read_header(files[0])[1].name == "Zoë"
+
+
+def test_a_run_folder_stands_for_its_best_model(network, saved):
+    best = saved.rename(saved.with_name("best.safetensors"))
+
+    assert load_model(best.parent)[1] == load_model(best)[1]
+    with pytest.raises(InputError, match=r"best\.safetensors: no such file"):
+        load_model(best.parent / "..")
+
+
 def test_weights_that_the_contract_does_not_describe_are_refused(saved):
     with safetensors.safe_open(saved, framework="pt") as file:
         header = file.metadata()
