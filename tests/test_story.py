@@ -53,7 +53,9 @@ every_epochs = 25
     ]
 
     assert "identities  12" in planned
-    assert "best.safetensors" in trained
+    assert "validation of the last step, 75:" in trained
+    best = trained.splitlines()[-1].removeprefix("best model: runs/tiny/best.safetensors, accuracy ")
+    assert float(best) == pytest.approx(scores[0]["metrics"]["accuracy"], abs=1e-4)
     assert exported["difference"] < 1e-4
     assert scores[0]["metrics"]["accuracy"] == scores[1]["metrics"]["accuracy"]
     assert scores[0]["metrics"]["auc"] > 0.75

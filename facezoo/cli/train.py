@@ -37,10 +37,14 @@ def train(
     if dry_run:
         print(describe(settings))
         return
-    metrics = Trainer(settings, folder).run()
+    trainer = Trainer(settings, folder)
+    metrics = trainer.run()
+    if metrics:
+        print(f"validation of the last step, {trainer.step:,}:")
     for name, value in sorted(metrics.items()):
-        print(f"{name:40} {value:.4f}")
-    print(f"model: {folder / 'best.safetensors'}")
+        print(f"  {name:40} {value:.4f}")
+    best = f", {settings.validation.metric} {trainer.best:.4f}" if metrics else ""
+    print(f"best model: {folder / 'best.safetensors'}{best}")
 
 
 def _pairs(tokens: tuple[str, ...]) -> dict[str, str]:
