@@ -92,6 +92,24 @@ def _window(image: Image, matrix: FloatArray, size: tuple[int, int]) -> tuple[Im
     return np.ascontiguousarray(image[low[1] : high[1], low[0] : high[0]]), shifted
 
 
+def fit(crop: Crop, size: tuple[int, int]) -> Crop:
+    """A crop in another size (height, width): scaled by the height and centred in the width, as templates are.
+
+    Shrinking takes means of pixels, growing is bilinear; where a narrow crop ends it is black.
+    """
+    if crop.shape[:2] == size:
+        return crop
+    width = max(1, round(crop.shape[1] * size[0] / crop.shape[0]))
+    way = cv2.INTER_AREA if crop.shape[0] > size[0] else cv2.INTER_LINEAR
+    scaled = cv2.resize(crop, (width, size[0]), interpolation=way)
+    start = abs(width - size[1]) // 2
+    if width >= size[1]:
+        return np.ascontiguousarray(scaled[:, start : start + size[1]])
+    fitted = np.zeros((*size, 3), np.uint8)
+    fitted[:, start : start + width] = scaled
+    return fitted
+
+
 def align(image: Image, landmarks: FloatArray, template: str = "arcface", size: tuple[int, int] = (112, 112)) -> Crop:
     """Crop one face by its five landmarks (5, 2), in pixels of the image."""
     landmarks = np.asarray(landmarks, dtype=np.float64)

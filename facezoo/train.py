@@ -199,7 +199,7 @@ class Trainer:
             stop=self.total * accumulate,
         )
         samples = Samples(self.data, self.transform, tuple(self.backbone.input_size), config.train.seed)
-        return iter(create_loader(samples, order, config.data.workers, pin_memory=self.device.type == "cuda"))
+        return create_loader(samples, order, config.data.workers, pin_memory=self.device.type == "cuda")
 
     def _step(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         config = self.config

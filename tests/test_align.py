@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facezoo.align import TEMPLATES, align, similarity, template_points, warp
+from facezoo.align import TEMPLATES, align, fit, similarity, template_points, warp
 from facezoo.types import InputError
 
 ARCFACE = template_points("arcface", (112, 112))
@@ -68,6 +68,22 @@ def test_a_template_scales_with_the_crop(name):
 
 def test_a_narrow_crop_is_the_square_one_less_its_sides():
     assert np.allclose(template_points("arcface", (112, 96)), ARCFACE - [8, 0])
+
+
+@pytest.mark.parametrize(("size", "columns"), [((112, 96), slice(8, 104)), ((112, 112), slice(None))])
+def test_a_crop_fits_another_width_by_its_middle(size, columns):
+    crop = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+
+    np.testing.assert_array_equal(fit(crop, size), crop[:, columns])
+
+
+def test_a_crop_that_shrinks_is_averaged_and_a_narrow_one_framed():
+    crop = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    means = crop.reshape(4, 2, 4, 2, 3).mean(axis=(1, 3))
+
+    assert np.abs(fit(crop, (4, 4)) - means).max() <= 0.5
+    wide = fit(crop, (8, 12))
+    assert (wide[:, 2:10] == crop).all() and not wide[:, :2].any() and not wide[:, 10:].any()
 
 
 def test_bad_landmarks_are_refused():

@@ -17,16 +17,17 @@ import torch
 
 from facezoo.checkpoint import load_model
 from facezoo.config import Config, config_from_dict, config_to_toml, load_config
-from facezoo.data.loader import Order, Samples, create_loader
+from facezoo.data.loader import Order, Place, Samples, create_loader
 from facezoo.data.transforms import create_transforms
 from facezoo.embedder import load_embedder
+from facezoo.evaluation.photos import Crops, Photo
 from facezoo.export import export_onnx
 from facezoo.image import write_image
 from facezoo.plan import describe
 from facezoo.registry import DATASETS
 from facezoo.run import RunFolder, read_metrics
 from facezoo.train import Trainer
-from facezoo.types import InputError, unit
+from facezoo.types import Contract, InputError, unit
 
 PEOPLE, IMAGES = 6, 8
 
@@ -176,6 +177,31 @@ def test_batches_do_not_depend_on_the_workers(faces):
     assert len(alone) == len(together) == 6
     for left, right in zip(alone, together, strict=True):
         assert torch.equal(left.crops, right.crops) and torch.equal(left.labels, right.labels)
+
+
+def test_workers_start_after_opencv_has_started_its_threads(faces):
+    code = f"""
+import cv2, numpy as np
+from facezoo.data.loader import Order, Samples, create_loader
+from facezoo.data.transforms import create_transforms
+from facezoo.registry import DATASETS
+cv2.setNumThreads(4)
+for _ in range(20):
+    cv2.GaussianBlur(np.zeros((1500, 1500, 3), np.uint8), (31, 31), 5)
+data = DATASETS.create("folder:root={faces}")
+samples = Samples(data, create_transforms(["flip"]), (16, 16), seed=0)
+print(len(list(create_loader(samples, Order(len(data), 8, 6, seed=0, start=0, stop=6), 2, False))), cv2.getNumThreads())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["6", "4"], done.stderr
+
+
+def test_training_sees_the_crops_that_evaluation_embeds(faces):
+    data, size = DATASETS.create(f"folder:root={faces}"), (24, 20)
+    (crop, _, _) = Samples(data, create_transforms([]), size, seed=0)[Place(0, 0, 5)]
+    (evaluated,) = Crops([Photo("5", Path(data.name(5)))], Contract(input_size=size), "arcface")
+
+    np.testing.assert_array_equal(crop, evaluated)
 
 
 def test_every_image_is_seen_once_an_epoch_in_a_new_order():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from facezoo.align import fit
 from facezoo.types import Crop, InputError
 
 
@@ -56,7 +57,7 @@ class Order(Sampler[list[Place]]):
 
 
 class Samples(Dataset):
-    """Reads, resizes to the network's input and augments one sample.
+    """Reads one sample, fits it to the network's input (`facezoo.align.fit`) and augments it.
 
     The generator of a sample's augmentation is seeded by (seed, epoch, position): it depends neither on the
     worker that runs it nor on what was drawn before. An unreadable file is replaced by the next readable one
@@ -68,12 +69,8 @@ class Samples(Dataset):
 
     def __getitem__(self, place: Place) -> tuple[Crop, int, list[str]]:
         crop, index, replaced = self._read(place.sample)
-        if crop.shape[:2] != self.size:
-            smaller = crop.shape[0] > self.size[0]
-            way = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
-            crop = cv2.resize(crop, (self.size[1], self.size[0]), interpolation=way)  # type: ignore[assignment]
         rng = np.random.default_rng([self.seed, place.epoch, place.position])
-        return self.transform(crop, rng), int(self.data.labels[index]), replaced
+        return self.transform(fit(crop, self.size), rng), int(self.data.labels[index]), replaced
 
     def _read(self, index: int) -> tuple[Crop, int, list[str]]:
         replaced: list[str] = []
@@ -83,7 +80,7 @@ class Samples(Dataset):
                 return self.data.read(candidate), candidate, replaced
             except InputError as error:
                 replaced.append(str(error))
-        raise InputError(f"100 files in a row cannot be read, the last: {replaced[-1]}")
+        raise InputError(f"{len(replaced)} files in a row cannot be read, the last: {replaced[-1]}")
 
 
 def collate(samples: list[tuple[Crop, int, list[str]]]) -> Batch:
@@ -92,10 +89,9 @@ def collate(samples: list[tuple[Crop, int, list[str]]]) -> Batch:
     return Batch(crops, labels, [message for _, _, messages in samples for message in messages])
 
 
-def create_loader(samples: Samples, order: Order, workers: int, pin_memory: bool) -> DataLoader:
-    """One loader for the whole rest of the run, so that workers start once."""
-    # What the reader's libraries would start in every worker fights with torch for the cores.
-    return DataLoader(
+def create_loader(samples: Samples, order: Order, workers: int, pin_memory: bool) -> Iterator[Batch]:
+    """The batches of the whole rest of the run from one loader, so that workers start once, now."""
+    loader = DataLoader(
         samples,
         batch_sampler=order,
         num_workers=workers,
@@ -105,7 +101,15 @@ def create_loader(samples: Samples, order: Order, workers: int, pin_memory: bool
         prefetch_factor=4 if workers else None,
         generator=torch.Generator().manual_seed(0),
     )
+    # A forked worker that finds OpenCV's pool waits for ever for its threads, which a fork does not copy.
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        return iter(loader)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _one_thread(worker: int) -> None:
+    # What OpenCV would start in every worker fights with torch for the cores.
     cv2.setNumThreads(1)

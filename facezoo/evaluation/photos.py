@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from facezoo.align import TEMPLATES, align, warp
+from facezoo.align import TEMPLATES, align, fit
 from facezoo.image import decode_image, read_image
 from facezoo.types import Contract, Crop, FloatArray, Image, InputError
 
@@ -138,7 +138,10 @@ class Crops:
         size = self.contract.input_size
         if self.aligned is not None:
             image = photo.read()
-            return image if image.shape[:2] == size else self._resize(image)
+            if image.shape[:2] != size:
+                with self._turn:
+                    self.resized += 1
+            return fit(image, size)
         if photo.landmarks is None and self.locate is None:
             return None
         image = photo.read()
@@ -149,11 +152,3 @@ class Crops:
         if landmarks is None:
             return None
         return align(image, landmarks, self.contract.template, size)
-
-    def _resize(self, crop: Crop) -> Crop:
-        """Scaled by the height and centred in the width, as templates are."""
-        height, width = self.contract.input_size
-        ratio = height / crop.shape[0]
-        with self._turn:
-            self.resized += 1
-        return warp(crop, np.array([[ratio, 0, (width - crop.shape[1] * ratio) / 2], [0, ratio, 0]]), (height, width))
