@@ -174,8 +174,17 @@ class Config:
             "validation.every_epochs": self.validation.every_epochs,
         }
         for key, value in positive.items():
-            if value <= 0:
+            if not value > 0:
                 raise InputError(f"{key} is {value}, it must be above 0")
+        for section in ("data", "optim", "schedule", "train"):
+            for name, value in vars(getattr(self, section)).items():
+                if isinstance(value, int | float) and not value >= 0:
+                    raise InputError(f"{section}.{name} is {value}, it must be at least 0")
+        milestones = self.schedule.milestones
+        if milestones != sorted(set(milestones)) or any(epoch < 0 for epoch in milestones):
+            raise InputError(f"schedule.milestones is {milestones}, it must be epochs in rising order")
+        if self.optim.nesterov and not self.optim.momentum:
+            raise InputError("optim.nesterov needs optim.momentum above 0")
         if not 0 <= self.optim.ema < 1:
             raise InputError(f"optim.ema is {self.optim.ema}, it must be in [0, 1)")
 

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import torch
 
+from facezoo.align import fit
 from facezoo.checkpoint import load_model
 from facezoo.config import load_config
 from facezoo.contract import CONTRACT_KEY, onnx_digest
@@ -111,19 +112,13 @@ def _crops(folder: Path | None, run: Path, contract: Contract, limit: int) -> tu
         source = "crops of the training data"
     else:
         raise InputError(f"{run}: no run folder around the model; give --crops FOLDER to compare on")
-    return [_fit(image, contract.input_size) for image in images], source
+    return [fit(image, contract.input_size) for image in images], source
 
 
 def _spread(items: list, limit: int) -> list:
     """At most `limit` items, evenly over the list."""
     places = np.linspace(0, len(items) - 1, min(limit, len(items))).round().astype(int)
     return [items[place] for place in places]
-
-
-def _fit(image: Crop, size: tuple[int, int]) -> Crop:
-    import cv2
-
-    return image if image.shape[:2] == size else cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 def _compare(torch_side: TorchEmbedder, onnx_side: OnnxEmbedder, images: list[Crop], source: str) -> Parity:
