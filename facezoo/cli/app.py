@@ -21,6 +21,9 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
+TRAIN_EXTRA = ("torch", "torchvision", "timm", "tensorboard", "safetensors", "onnxscript")
+"""What a command may import that only the train extra installs."""
+
 USAGE = 2
 """Exit code when something the user gave cannot be used."""
 
@@ -47,6 +50,10 @@ def main(tokens: list[str] | None = None) -> None:
         fail(f"{' '.join(str(error).split())} (see {command} --help)")
     except InputError as error:
         fail(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in TRAIN_EXTRA:
+            raise
+        fail(f'this needs {error.name}, which the runtime leaves out: pip install "facezoo[train]"')
     except BrokenPipeError:  # the reader, such as head, has seen enough; the flush at exit must not fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(128 + 13) from None

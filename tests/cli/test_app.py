@@ -63,3 +63,18 @@ def test_other_libraries_are_heard_from_warnings_on(run):
 @pytest.mark.parametrize(("kind", "name"), [("backbones", "mobilefacenet"), ("heads", "arcface"), ("losses", "focal")])
 def test_list_names_what_a_spec_string_can_name(run, kind, name):
     assert name in run("list", kind)[1].splitlines()
+
+
+@pytest.mark.parametrize("command", [["train", "config.toml"], ["export", "run", "out.onnx"], ["demo", "out"]])
+def test_without_torch_the_extra_is_named(tmp_path, command):
+    (tmp_path / "config.toml").write_text('[data]\ntrain = "folder:root=faces"\n')
+    code = (
+        "import sys\n"
+        "for name in ('torch', 'safetensors'): sys.modules[name] = None\n"
+        f"from facezoo.cli import main\nmain({command})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith('pip install "facezoo[train]"')
+    assert "Traceback" not in done.stderr
