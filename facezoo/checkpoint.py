@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from facezoo.contract import CONTRACT_KEY, check_digest, tensor_digest
 from facezoo.files import whole_file
-from facezoo.registry import BACKBONES
+from facezoo.registry import BACKBONES, without_option
 from facezoo.types import Contract, InputError
 
 BACKBONE_KEY = "facezoo.backbone"
@@ -66,9 +66,14 @@ def load_model(path: Path) -> tuple[nn.Module, Contract]:
     tensors = safetensors.torch.load_file(path)
     if contract.weights_sha256:
         check_digest(path, contract, state_digest(tensors))
-    model = BACKBONES.create(backbone)
+    model = rebuild(backbone)
     load_weights(model, tensors, str(path))
     return model.eval(), contract
+
+
+def rebuild(backbone: str) -> nn.Module:
+    """The network of a spec string, to be filled with weights of a file: it downloads none (`timm:...,pretrained`)."""
+    return BACKBONES.create(without_option(backbone, "pretrained"))
 
 
 def load_weights(model: nn.Module, tensors: dict[str, Tensor], name: str) -> None:

@@ -48,6 +48,13 @@ def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
     return name.strip(), options
 
 
+def without_option(spec: str, key: str) -> str:
+    """The spec string less one of its options."""
+    name, colon, rest = spec.partition(":")
+    kept = [part for part in _split(rest) if part.partition("=")[0].strip() != key]
+    return name + (colon + ",".join(kept) if kept else "")
+
+
 def _split(text: str) -> list[str]:
     parts, depth, start, quote = [], 0, 0, ""
     for position, letter in enumerate(text):

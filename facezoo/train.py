@@ -15,7 +15,7 @@ from torch import Tensor
 
 from facezoo import evaluation, progress
 from facezoo.align import template_points
-from facezoo.checkpoint import save_model
+from facezoo.checkpoint import rebuild, save_model
 from facezoo.config import Config
 from facezoo.data.loader import Batch, Order, Samples, create_loader
 from facezoo.data.transforms import create_transforms
@@ -25,7 +25,7 @@ from facezoo.evaluation.photos import Crops
 from facezoo.heads.classifier import create_head
 from facezoo.optim import Ema, create_optimizer, lr_at, parameter_groups, set_lr
 from facezoo.plan import check_metric, create_backbone, find_device, steps_per_epoch, total_steps
-from facezoo.registry import BACKBONES, BENCHMARKS, DATASETS, MODES
+from facezoo.registry import BENCHMARKS, DATASETS, MODES
 from facezoo.run import RunFolder
 from facezoo.sdk import FaceAnalyzer
 from facezoo.types import Contract, InputError
@@ -258,7 +258,7 @@ class Trainer:
 
     def _network(self) -> torch.nn.Module:
         """A copy of the network with the weights that count, in float32, uncompiled."""
-        network = BACKBONES.create(self.config.model.backbone)
+        network = rebuild(self.config.model.backbone)
         network.load_state_dict({name: tensor.cpu() for name, tensor in self._weights().items()})
         return network.eval()
 

@@ -107,3 +107,19 @@ def test_the_digest_sees_every_bit_also_of_bfloat16():
     assert state_digest(tensors) == state_digest(dict(reversed(tensors.items())))
     assert state_digest(tensors) != state_digest(other)
     assert state_digest(tensors) != state_digest({"a": tensors["a"], "c": tensors["b"]})
+
+
+def test_a_network_that_gets_its_own_weights_downloads_none(tmp_path, monkeypatch):
+    asked = []
+
+    def toy(embedding_dim: int = 4, pretrained: bool = False) -> torch.nn.Module:
+        asked.append((embedding_dim, pretrained))
+        return torch.nn.Linear(2, embedding_dim)
+
+    BACKBONES.names()
+    monkeypatch.setitem(BACKBONES._factories, "toy", toy)
+    path = tmp_path / "toy.safetensors"
+    save_model(path, torch.nn.Linear(2, 8), "toy:pretrained=true,embedding_dim=8", Contract(embedding_dim=8))
+    load_model(path)
+
+    assert asked == [(8, False)]

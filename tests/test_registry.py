@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytest
 
-from facezoo.registry import Registry, options_of, parse_spec
+from facezoo.registry import Registry, options_of, parse_spec, without_option
 from facezoo.types import InputError
 
 
@@ -97,3 +97,17 @@ def test_a_quoted_value_may_hold_commas_and_brackets(quote):
 
 def test_an_apostrophe_inside_a_value_is_kept():
     assert parse_spec("folder:root=it's here,min_images=2") == ("folder", {"root": "it's here", "min_images": "2"})
+
+
+@pytest.mark.parametrize(
+    ("spec", "less"),
+    [
+        ("toy:a=1,b=(2,3)", "toy:b=(2,3)"),
+        ("toy:b='x, a=1',a=2", "toy:b='x, a=1'"),
+        ("toy:a=1", "toy"),
+        ("toy:first", "toy:first"),
+        ("toy", "toy"),
+    ],
+)
+def test_an_option_can_be_taken_out_of_a_spec(spec, less):
+    assert without_option(spec, "a") == less
