@@ -132,7 +132,7 @@ def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
 def _inside(path: Path, number: int, name: str) -> str:
     """The name, if it stays below the folder of the photos."""
     parts = PurePosixPath(name.replace("\\", "/"))
-    if parts.is_absolute() or ".." in parts.parts or ":" in parts.parts[0]:
+    if parts.is_absolute() or ".." in parts.parts or not parts.parts or ":" in parts.parts[0]:
         raise InputError(f"{path}: line {number}: {name!r} leaves the folder of the photos")
     return str(parts)
 

@@ -142,3 +142,10 @@ def test_two_line_lists_fall_into_the_folds_of_facex_zoo(golden_root, expected, 
     for k in range(10):
         fold = slice(600 * k, 600 * (k + 1))
         assert sorted(found[i] for i in order[fold]) == sorted(wanted[fold])
+
+
+def test_a_name_that_is_the_folder_itself_is_refused(tmp_path):
+    path = tmp_path / "pairs.txt"
+    path.write_text(". a.jpg 1\n")
+    with pytest.raises(InputError, match="line 1"):
+        read_pairs(path)
