@@ -17,6 +17,14 @@ class Detector(ABC):
     def __call__(self, image: Image) -> list[Face]:
         return self.many([image])[0]
 
+    @property
+    def spec(self) -> str:
+        """What decides where faces are found, as a spec string; the number of threads and the like is left out.
+
+        Crops of detectors with different ones are not put into one folder.
+        """
+        return type(self).__name__.lower()
+
     @abstractmethod
     def many(self, images: Sequence[Image]) -> list[list[Face]]:
         """The faces of each image; the images may differ in size."""

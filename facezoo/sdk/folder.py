@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -54,9 +56,10 @@ def align_folder(
 ) -> AlignReport:
     """Crop the faces of all photos below `source` into the same sub-folders of `out`.
 
-    Every photo is noted in `out/align.jsonl` (crops, boxes, landmarks) as soon as it is done, so an interrupted
-    run goes on where it stopped; `out/report.json` is written at the end. Of several faces, `<name>_face0` is the
-    one with the best score.
+    Every photo is noted in `out/align.jsonl` (size and time of the file, crops, boxes, landmarks) as soon as it is
+    done, so an interrupted run goes on where it stopped; `out/report.json` is written at the end. A photo whose file
+    has changed since, or is another source's of the same name, is done again and its crops are replaced. Of several
+    faces, `<name>_face0` is the one with the best score.
 
     Args:
         template: alignment template, see `facezoo.align.TEMPLATES`.
@@ -65,7 +68,8 @@ def align_folder(
         workers: threads that read, detect and write.
 
     Raises:
-        InputError: no photos below `source`, `out` is `source` or inside it, or holds crops made with other settings.
+        InputError: no photos below `source`, `out` is `source` or inside it, or holds crops made with other settings
+            or by another detector.
     """
     template_points(template, size)  # refuses an unknown template before any work
     source, out = Path(source), Path(out)
@@ -74,20 +78,20 @@ def align_folder(
     paths = find_images(source)
     if not paths:
         raise InputError(f"{source}: holds no images")
-    settings = {"template": template, "size": list(size), "faces": faces, "format": format}
+    settings = {"template": template, "size": list(size), "faces": faces, "format": format, "detector": detector.spec}
     names = _targets(paths, source)
     done = _read_journal(out / JOURNAL, settings)
-    todo = [name for name in names if not _is_done(done.get(name), out)]
+    todo = [name for name in names if not _is_done(done.get(name), source / name, out)]
 
     def work(name: str) -> dict[str, Any]:
         return _align_one(source / name, out, names[name], detector, settings)
 
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / JOURNAL).open("a", encoding="utf-8") as journal, bar(len(names), "align", "photo") as progress:
+    with _journal(out / JOURNAL) as journal, bar(len(names), "align", "photo") as progress:
         if not done:
             _note(journal, {"settings": settings})
         progress.update(len(names) - len(todo))
         for name, entry in zip(todo, _in_order(work, todo, workers), strict=True):
+            _remove_crops(out, names[name].parent, _crops(done.get(name)) - _crops(entry))
             done[name] = entry
             _note(journal, {"image": name, **entry})
             progress.update()
@@ -97,6 +101,7 @@ def align_folder(
 
 
 def _align_one(path: Path, out: Path, stem: Path, detector: Detector, settings: dict[str, Any]) -> dict[str, Any]:
+    state = _state(path)  # before it is read: a photo that changes meanwhile is done again
     try:
         image = read_image(path)
     except InputError as error:
@@ -112,7 +117,7 @@ def _align_one(path: Path, out: Path, stem: Path, detector: Detector, settings: 
         height, width = settings["size"]
         write_image(out / target, align(image, face.landmarks, settings["template"], (height, width)))
         crops.append({"crop": target.as_posix(), **face_values(face)})
-    return {"crops": crops}
+    return {**state, "crops": crops}
 
 
 def _targets(paths: list[Path], source: Path) -> dict[str, Path]:
@@ -122,24 +127,63 @@ def _targets(paths: list[Path], source: Path) -> dict[str, Path]:
     return {path.as_posix(): path.with_suffix("") if stems[path.with_suffix("")] == 1 else path for path in relative}
 
 
-def _is_done(entry: dict[str, Any] | None, out: Path) -> bool:
+def _state(path: Path) -> dict[str, int]:
+    """What tells a photo's file from a later or another one of its name; empty if it cannot be asked for."""
+    try:
+        found = path.stat()
+    except OSError:  # reading it says why
+        return {}
+    return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns}
+
+
+def _is_done(entry: dict[str, Any] | None, path: Path, out: Path) -> bool:
     # An unreadable photo is tried again: it may have been mended.
-    return entry is not None and "error" not in entry and all((out / c["crop"]).is_file() for c in entry["crops"])
+    if entry is None or "error" in entry:
+        return False
+    state = {key: entry.get(key) for key in ("bytes", "mtime_ns")}
+    return state == _state(path) and all((out / crop).is_file() for crop in _crops(entry))
+
+
+def _crops(entry: dict[str, Any] | None) -> set[str]:
+    return {crop["crop"] for crop in (entry or {}).get("crops", ())}
+
+
+def _remove_crops(out: Path, folder: Path, crops: set[str]) -> None:
+    """Crops of a photo that its file no longer gives, in the folder where its crops lie."""
+    for crop in crops:
+        (out / folder / Path(crop).name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _journal(path: Path) -> Iterator[IO[str]]:
+    """The journal, open for further lines, with the line that a killed run left unfinished ended."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+    with path.open("a", encoding="utf-8") as journal:
+        yield journal
 
 
 def _read_journal(path: Path, settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
+    made: dict[str, Any] | None = None
     done: dict[str, dict[str, Any]] = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             entry = json.loads(line)
         except json.JSONDecodeError:  # the line a killed run was writing
             continue
-        if "settings" in entry and entry["settings"] != settings:
-            made = ", ".join(f"{key} {value}" for key, value in entry["settings"].items())
-            raise InputError(f"{path.parent}: holds crops made with {made}; choose another folder or remove it")
-        if "image" in entry:
+        if "settings" in entry:
+            made = entry["settings"]
+            if made != settings:
+                words = ", ".join(f"{key} {value}" for key, value in made.items())
+                raise InputError(f"{path.parent}: holds crops made with {words}; choose another folder or remove it")
+        # What stands before the settings was made with nobody knows what: it is done again.
+        elif "image" in entry and made is not None:
             done[entry.pop("image")] = entry
     return done
 

@@ -69,6 +69,11 @@ class YuNet(Detector):
         self._session = open_onnx(path, threads)
         self._outputs = [f"{kind}_{stride}" for stride in STRIDES for kind in ("cls", "obj", "bbox", "kps")]
 
+    @property
+    def spec(self) -> str:
+        options = ("score", "nms", "max_side", "close_ups", "voting")
+        return "yunet:" + ",".join(f"{option}={getattr(self, option)}" for option in options)
+
     def many(self, images: Sequence[Image]) -> list[list[Face]]:
         for image in images:
             check_image(image)

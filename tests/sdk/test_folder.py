@@ -152,3 +152,65 @@ def test_a_folder_without_photos_is_refused_before_anything_is_made(tmp_path):
     with pytest.raises(InputError, match="unknown alignment template"):
         align_folder(tmp_path / "photos", tmp_path / "crops", Known(), template="none")
     assert not (tmp_path / "crops").exists()
+
+
+def test_a_second_source_with_equal_names_is_not_done_already(photos, tmp_path):
+    out, second = tmp_path / "crops", tmp_path / "second"
+    write_image(second / "ann" / "1.png", photo(1, grey=180))
+    align_folder(photos, out, Known(), format="png")
+
+    align_folder(second, out, detector := Known(), format="png")
+
+    assert detector.calls == 1
+    assert np.array_equal(read_image(out / "ann" / "1.png"), photo(1, grey=180)[:, :112])
+
+
+def test_a_photo_that_changed_is_done_again_and_leaves_no_crop_of_before(photos, tmp_path):
+    out = tmp_path / "crops"
+    align_folder(photos, out, Known(), faces="all")
+    write_image(photos / "ann" / "2.png", photo(1))
+
+    report = align_folder(photos, out, detector := Known(), faces="all")
+
+    assert (detector.calls, report.crops) == (1, 3)
+    assert made(out) == ["ann/1_face0.jpg", "ann/2_face0.jpg", "top_face0.jpg"]
+
+
+def test_crops_of_two_detectors_are_not_mixed(photos, tmp_path):
+    class Other(Known):
+        pass
+
+    align_folder(photos, tmp_path / "crops", Known())
+
+    with pytest.raises(InputError, match="holds crops made with .* detector known; choose another folder"):
+        align_folder(photos, tmp_path / "crops", Other())
+
+
+@pytest.mark.parametrize("keep", [1, 40, -1])
+def test_settings_torn_by_a_kill_are_written_again_and_still_count(photos, tmp_path, keep):
+    out = tmp_path / "crops"
+    align_folder(photos, out, Known())
+    journal = out / "align.jsonl"
+    journal.write_text(journal.read_text().splitlines(keepends=True)[0][:keep])
+
+    assert align_folder(photos, out, Known()).crops == 3
+
+    with pytest.raises(InputError, match="holds crops made with"):
+        align_folder(photos, out, Known(), faces="all")
+
+
+def test_no_photo_is_lost_behind_a_torn_line(photos, tmp_path):
+    out = tmp_path / "crops"
+    align_folder(photos, out, Known())
+    journal = out / "align.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:2]) + lines[2][:15])
+
+    align_folder(photos, out, Known())
+
+    assert [json.loads(line)["image"] for line in journal.read_text().splitlines()[3:]] == [
+        "ann/2.png",
+        "bob/1.png",
+        "bob/broken.jpg",
+        "top.png",
+    ]
