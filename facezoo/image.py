@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,18 +42,20 @@ def read_file(path: Path | str) -> bytes:
     """The bytes of an image file, at most `MAX_BYTES`.
 
     Raises:
-        InputError: missing, a folder, not readable, or larger.
+        InputError: missing, a folder, a pipe or device (whose size says nothing), not readable, or larger.
     """
     path = Path(path)
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise InputError(f"{path}: {size:,} bytes, more than the {MAX_BYTES:,} that are read")
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise InputError(f"{path}: is a folder, not an image")
+        if not stat.S_ISREG(found.st_mode):
+            raise InputError(f"{path}: is a pipe or device, not a file; save the image to a file first")
+        if found.st_size > MAX_BYTES:
+            raise InputError(f"{path}: {found.st_size:,} bytes, more than the {MAX_BYTES:,} that are read")
         return path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except IsADirectoryError:
-        raise InputError(f"{path}: is a folder, not an image") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -112,15 +115,22 @@ def read_images(paths: list[Path]) -> Iterator[Image]:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """All image files below a folder, sorted; hidden files and folders are left out."""
+    """All image files below a folder, sorted; hidden files and folders are left out.
+
+    Links to files and folders are followed, except one to a folder that the link itself lies in.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: {'is a file, not a folder' if folder.exists() else 'no such folder'}")
     return [folder / name for name in image_names(folder)]
 
 
-def image_names(folder: Path, below: str = "") -> Iterator[str]:
+def image_names(folder: Path, below: str = "", above: tuple[Path, ...] = ()) -> Iterator[str]:
     """As `find_images`, names relative to the folder: for millions of files, which Path is too slow for.
+
+    Args:
+        below: only this part of the folder; empty, or ending with /.
+        above: the real folders in which the links lie that led here.
 
     Raises:
         InputError: a folder cannot be read.
@@ -131,7 +141,16 @@ def image_names(folder: Path, below: str = "") -> Iterator[str]:
     except OSError as error:
         raise InputError(f"{folder / below}: cannot be read: {error.strerror or error}") from None
     for entry in shown:
-        if entry.is_dir(follow_symlinks=False):
-            yield from image_names(folder, f"{below}{entry.name}/")
-        elif entry.name[entry.name.rfind(".") :].lower() in SUFFIXES and entry.is_file():
+        try:
+            is_folder = entry.is_dir()
+            is_image = entry.name[entry.name.rfind(".") :].lower() in SUFFIXES and entry.is_file()
+        except OSError:  # a link to itself
+            continue
+        if is_folder and entry.is_symlink():
+            passed, target = (*above, (folder / below).resolve()), Path(entry.path).resolve()
+            if not any(place.is_relative_to(target) for place in passed):  # else the way would have no end
+                yield from image_names(folder, f"{below}{entry.name}/", passed)
+        elif is_folder:
+            yield from image_names(folder, f"{below}{entry.name}/", above)
+        elif is_image:
             yield below + entry.name

@@ -1,5 +1,7 @@
 import io
+import os
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -203,3 +205,32 @@ def test_only_visible_images_are_found_sorted(tmp_path):
     assert [p.relative_to(tmp_path).as_posix() for p in find_images(tmp_path)] == ["a.webp", "b/1.png", "b/2.JPG"]
     with pytest.raises(InputError, match="no such folder"):
         find_images(tmp_path / "none")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_what_is_no_regular_file_is_refused_before_it_is_read(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")  # nobody writes to it: reading would wait for ever
+
+    for path in (tmp_path / "a.jpg", "/dev/zero"):
+        with pytest.raises(InputError, match="is a pipe or device, not a file"):
+            read_image(path)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_links_to_folders_are_followed_but_never_in_a_circle(tmp_path):
+    write_bytes(tmp_path / "store" / "ann" / "1.jpg", b"x")
+    photos = tmp_path / "photos"
+    write_bytes(photos / "bob" / "1.jpg", b"x")
+    (photos / "ann").symlink_to(tmp_path / "store" / "ann")
+    (photos / "bob" / "up").symlink_to(photos)
+    (photos / "self").symlink_to("self")
+    (photos / "gone.jpg").symlink_to("nothing")
+    (tmp_path / "store" / "ann" / "back").symlink_to(photos / "bob")
+    (photos / "bob" / "forth").symlink_to(tmp_path / "store" / "ann")
+
+    assert [p.relative_to(photos).as_posix() for p in find_images(photos)] == [
+        "ann/1.jpg",
+        "ann/back/1.jpg",
+        "bob/1.jpg",
+        "bob/forth/1.jpg",
+    ]

@@ -18,8 +18,9 @@ from facezoo.types import InputError
 class Folder(FileDataset):
     """`root/identity/.../image`: the class is the first folder below the root, in sorted order.
 
-    Hidden files and folders are left out; images directly in the root belong to nobody and are left out
-    with a warning.
+    Hidden files and folders are left out. Links are followed, so that a set can be made of links, except one to
+    a folder that the link itself lies in. Images directly in the root belong to nobody and are left out with a
+    warning.
 
     Args:
         root: the folder of identity folders.

@@ -1,10 +1,11 @@
 import logging
+import sys
 
 import numpy as np
 import pytest
 
 from facezoo.data.dataset import Names
-from facezoo.image import read_image, write_image
+from facezoo.image import find_images, read_image, write_image
 from facezoo.registry import DATASETS
 from facezoo.types import InputError
 
@@ -60,6 +61,23 @@ def test_min_images_leaves_small_identities_out(root):
     assert data.problems.small.first == ("bob",)
     with pytest.raises(InputError, match="no image is left"):
         DATASETS.create(f"folder:root={root},min_images=9")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_a_folder_may_be_made_of_links(root, tmp_path_factory):
+    linked, more = tmp_path_factory.mktemp("linked"), tmp_path_factory.mktemp("more")
+    write_image(more / "3.png", np.zeros((8, 8, 3), np.uint8))
+    (root / "ada" / "more").symlink_to(more)
+    (linked / "ada").symlink_to(root / "ada")
+
+    data = DATASETS.create(f"folder:root={linked}")
+
+    assert (data.classes, len(data)) == (["ada"], 3)
+    assert [path.relative_to(linked).as_posix() for path in find_images(linked)] == [
+        "ada/1.jpg",
+        "ada/2.png",
+        "ada/more/3.png",
+    ]
 
 
 def test_a_folder_without_images_is_refused(tmp_path):

@@ -182,7 +182,7 @@ def test_crops_of_two_detectors_are_not_mixed(photos, tmp_path):
 
     align_folder(photos, tmp_path / "crops", Known())
 
-    with pytest.raises(InputError, match="holds crops made with .* detector known; choose another folder"):
+    with pytest.raises(InputError, match=r"holds crops made with .* detector known; choose another folder"):
         align_folder(photos, tmp_path / "crops", Other())
 
 
