@@ -1,5 +1,7 @@
 import os
+import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -66,3 +68,33 @@ def test_a_long_name_leaves_room_for_the_temporary_one(tmp_path):
     write_text(path, "x")
 
     assert names(tmp_path) == [path.name]
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from facezoo.files import whole_file
+with whole_file(pathlib.Path(sys.argv[1]) / "a.bin") as temporary:
+    temporary.write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def left_in(folder: Path) -> Path:
+    """The temporary file of a process that was killed while it wrote `a.bin`."""
+    assert subprocess.run([sys.executable, "-c", KILLED, str(folder)]).returncode == -9
+    (left,) = folder.iterdir()
+    return left
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_what_a_killed_process_left_goes_a_day_later(tmp_path):
+    one, other = left_in(tmp_path / "one"), left_in(tmp_path / "other")
+    (tmp_path / "one" / ".mine").write_bytes(b"x")
+    for path in (one, tmp_path / "one" / ".mine"):
+        os.utime(path, (time.time() - 2 * 24 * 3600,) * 2)
+
+    write_bytes(tmp_path / "one" / "a.bin", b"x")
+    write_bytes(tmp_path / "other" / "a.bin", b"x")
+
+    assert sorted(names(tmp_path / "one")) == [".mine", "a.bin"]
+    assert sorted(names(tmp_path / "other")) == sorted([other.name, "a.bin"])  # its writer may be at work still
