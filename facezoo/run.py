@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from filelock import FileLock, Timeout
 
 from facezoo.config import Config, config_to_toml, load_config
 from facezoo.files import whole_file, write_text
@@ -33,6 +34,7 @@ class RunFolder:
         self.state_file = self.path / "state" / "last.pt"
         self.metrics_file = self.path / "metrics.jsonl"
         self._writer: SummaryWriter | None = None
+        self._lock = FileLock(self.path / ".lock")
         self.config, self._stored = config, self.path / "config.toml"
         if self._stored.exists() and _decisive(load_config(self._stored)) != _decisive(config):
             raise InputError(
@@ -40,7 +42,16 @@ class RunFolder:
             )
 
     def begin(self) -> None:
-        """Write the config, once everything that it names could be made."""
+        """Take the folder and write the config, once everything that it names could be made.
+
+        Raises:
+            InputError: another process trains in it. Its lock goes with the process, however that ends.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise InputError(f"{self.path}: another process trains in this folder") from None
         write_text(self._stored, config_to_toml(self.config))
 
     def load_state(self) -> dict[str, Any] | None:
@@ -78,8 +89,10 @@ class RunFolder:
             self._writer.add_scalar(name, value, step)
 
     def close(self) -> None:
+        """Finish TensorBoard's file and let others have the folder."""
         if self._writer is not None:
             self._writer.close()
+        self._lock.release()
 
 
 def _decisive(config: Config) -> Config:

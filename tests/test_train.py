@@ -124,6 +124,7 @@ def test_resuming_at_any_step_changes_nothing(faces, tmp_path, step):
         first._step(first_batches)
         first.step += 1
     first._save()
+    first.folder.close()
     Trainer(settings, tmp_path / "parts").run()
 
     assert equal(weights(tmp_path / "whole" / "last.safetensors"), weights(tmp_path / "parts" / "last.safetensors"))
@@ -376,3 +377,12 @@ def test_describe_writes_nothing(faces, tmp_path):
 
     assert "identities  6" in text and "steps       12" in text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_processes_do_not_train_in_one_folder(faces, tmp_path):
+    first = Trainer(config(faces), tmp_path)
+    with pytest.raises(InputError, match="another process trains"):
+        Trainer(config(faces), tmp_path)
+    first.folder.close()
+
+    Trainer(config(faces), tmp_path)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import platformdirs
+from filelock import FileLock
 
 from facezoo.files import whole_file
 from facezoo.types import InputError
@@ -89,18 +88,5 @@ def lock(target: Path) -> Iterator[None]:
     """One process (or thread) at a time makes a cached file; the others wait and then find it."""
     path = cache_dir() / "locks" / hashlib.sha256(str(target).encode()).hexdigest()[:16]
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+b") as file:
-        if sys.platform == "win32":
-            import msvcrt
-
-            while True:
-                try:
-                    msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-                    break
-                except OSError:
-                    time.sleep(0.1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(path):
         yield
