@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,12 +11,8 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
+from facezoo.files import parse_toml, read_toml
 from facezoo.types import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 @dataclass(frozen=True)
@@ -191,12 +186,7 @@ class Config:
 
 def load_config(path: Path, overrides: dict[str, str] | None = None) -> Config:
     """Read a TOML file; `overrides` maps `section.key` to text, read as TOML where it is TOML, else as a string."""
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
+    values = read_toml(path)
     for key, text in (overrides or {}).items():
         _put(values, key, text)
     return config_from_dict(values, str(path))
@@ -228,8 +218,8 @@ def _put(values: dict[str, Any], key: str, text: str) -> None:
         if not isinstance(table, dict):
             raise InputError(f"--{key}: {section} is not a section")
     try:
-        table[last] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:  # a bare word, such as a spec string
+        table[last] = parse_toml(f"value = {text}")["value"]
+    except ValueError:  # a bare word, such as a spec string
         table[last] = text
 
 

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from facezoo.files import read_toml
 from facezoo.types import Contract, InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 CONTRACT_KEY = "facezoo.contract"
 """Metadata key of the contract, in ONNX files and in safetensors headers."""
@@ -23,13 +18,7 @@ CONTRACT_KEY = "facezoo.contract"
 
 def read_contract(path: Path) -> Contract:
     """A contract from a TOML file of its keys; for models that carry none."""
-    try:
-        values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from None
-    return Contract.from_dict(values)
+    return Contract.from_dict(read_toml(path))
 
 
 def onnx_digest(path: Path) -> str:

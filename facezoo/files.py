@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written under a temporary name, synced, then renamed."""
+"""Files that are whole or absent: written under a temporary name, synced, then renamed; and TOML."""
 
 from __future__ import annotations
 
@@ -6,10 +6,19 @@ import contextlib
 import os
 import re
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+from facezoo.types import InputError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 TEMPORARY = re.compile(r"\.facezoo-[0-9a-f]{16}-")
 """How the names of temporary files begin; they are hidden."""
@@ -49,6 +58,27 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, data: bytes) -> None:
     with whole_file(path) as temporary:
         temporary.write_bytes(data)
+
+
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """The tables of a TOML file.
+
+    Raises:
+        InputError: missing, a folder, not readable, or not TOML.
+    """
+    try:
+        return parse_toml(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except ValueError as error:  # also of the encoding
+        raise InputError(f"{path}: not valid TOML: {error}") from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """As `read_toml`, from text; ValueError if it is not TOML."""
+    return tomllib.loads(text)
 
 
 @lru_cache(maxsize=4096)  # once a process: listing a folder of a million crops for each of them would take for ever

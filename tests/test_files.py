@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from facezoo.files import whole_file, write_bytes, write_text
+from facezoo.files import read_toml, whole_file, write_bytes, write_text
+from facezoo.types import InputError
 
 
 def names(folder: Path) -> list[str]:
@@ -98,3 +99,17 @@ def test_what_a_killed_process_left_goes_a_day_later(tmp_path):
 
     assert sorted(names(tmp_path / "one")) == [".mine", "a.bin"]
     assert sorted(names(tmp_path / "other")) == sorted([other.name, "a.bin"])  # its writer may be at work still
+
+
+def test_what_is_no_toml_file_is_one_sentence(tmp_path):
+    for name, data, why in (
+        ("none.toml", None, "none.toml: no such file"),
+        ("a.toml", b"x = ", "a.toml: not valid TOML: "),
+        ("b.toml", b"x = '\xff'", "b.toml: not valid TOML: "),
+        ("", None, "cannot be read: "),
+    ):
+        if data is not None:
+            write_bytes(tmp_path / name, data)
+        with pytest.raises(InputError, match=why) as caught:
+            read_toml(tmp_path / name)
+        assert "\n" not in str(caught.value)

@@ -87,17 +87,13 @@ def evaluate(
 
 def _digest(model: str, embed: Embedder) -> str:
     """What tells these weights from others: the file's digest, else that of the contract."""
-    from hashlib import sha256
+    from facezoo.zoo.cache import digest
 
     path = Path(model)
     if path.is_dir():
         path = path / "best.safetensors"
     if path.is_file():
-        with path.open("rb") as file:
-            digest = sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-        return digest.hexdigest()
+        return digest(path)
     if not embed.contract.weights_sha256:
         raise InputError(f"{model}: states no digest of its weights, so --features cannot tell it from others")
     return embed.contract.weights_sha256

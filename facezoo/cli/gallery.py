@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from cyclopts import App
 
 from facezoo.cli.app import app, print_json
+from facezoo.cli.models import load_analyzer
 from facezoo.cli.photos import end, find_photos, readable, refused_values
 from facezoo.types import Face, InputError
 
 if TYPE_CHECKING:
     from facezoo.gallery import Gallery, Hit
-    from facezoo.sdk import FaceAnalyzer
 
 DEFAULT_MODEL = "dlib-resnet29"
 
@@ -59,7 +59,7 @@ def enroll(
         model = _remembered(gallery) if gallery.exists() else DEFAULT_MODEL
     if Path(model).exists():
         model = str(Path(model).resolve())  # what the gallery remembers holds in any folder
-    analyzer = _analyzer(model, contract, detector)
+    analyzer = load_analyzer(model, contract, detector)
     with Gallery(gallery, analyzer.contract, model) as opened:
         result = enroll(opened, folder, analyzer, main_face)
         people, photos = len(opened), opened.photos
@@ -106,7 +106,7 @@ def search(
     from facezoo.gallery import Gallery
     from facezoo.sdk import face_values
 
-    analyzer = _analyzer(model or _remembered(gallery), contract, detector)
+    analyzer = load_analyzer(model or _remembered(gallery), contract, detector)
     refused: dict[Path, str] = {}
     results = []
     with Gallery(gallery, analyzer.contract) as opened:
@@ -192,15 +192,6 @@ def remove(gallery: Path, people: list[str], /, *, json: bool = False) -> None:
         print_json({"removed": photos, "people": left})
     else:
         print(f"people removed: {len(photos):,}, with {sum(photos.values()):,} photos; left: {left:,}")
-
-
-def _analyzer(model: str, contract: Path | None, detector: str) -> FaceAnalyzer:
-    from facezoo.contract import read_contract
-    from facezoo.embedder import load_embedder
-    from facezoo.sdk import FaceAnalyzer
-
-    stated = read_contract(contract) if contract else None
-    return FaceAnalyzer(detector, load_embedder(model, contract=stated))
 
 
 def _remembered(gallery: Path) -> str:

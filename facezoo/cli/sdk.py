@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from facezoo.cli.app import app, print_json
+from facezoo.cli.models import load_analyzer
 from facezoo.cli.photos import end, file_names, find_photos, readable, refused_values
 from facezoo.types import Contract, Face, FloatArray, Image, InputError
 
@@ -152,7 +153,7 @@ def embed(
 
     if out and out.suffix != ".npz":
         raise InputError(f"{out}: --out writes a .npz file, name it so")
-    analyzer = _analyzer(model, contract, detector)
+    analyzer = load_analyzer(model, contract, detector)
     refused: dict[Path, str] = {}
     names: list[str] = []
 
@@ -208,7 +209,7 @@ def compare(
     """
     from facezoo.sdk import compare as compare_embeddings
 
-    analyzer = _analyzer(model, contract, detector)
+    analyzer = load_analyzer(model, contract, detector)
     a, b = (_main_embedding(analyzer, path) for path in (left, right))
     result = compare_embeddings(a, b, analyzer.contract.threshold if threshold is None else threshold)
     if json:
@@ -252,15 +253,6 @@ def list_parts(
         print_json(names)
         return
     print("\n".join(names))
-
-
-def _analyzer(model: str, contract: Path | None, detector: str) -> FaceAnalyzer:
-    from facezoo.contract import read_contract
-    from facezoo.embedder import load_embedder
-    from facezoo.sdk import FaceAnalyzer
-
-    stated = read_contract(contract) if contract else None
-    return FaceAnalyzer(detector, load_embedder(model, contract=stated))
 
 
 def _contract(model: str | None, contract: Path | None) -> Contract:

@@ -8,7 +8,6 @@ import csv
 import io
 import multiprocessing
 import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,14 +22,9 @@ from facezoo.data.synthetic.head_model import CACHE_NAME, load_head
 from facezoo.data.synthetic.identity import make_identity
 from facezoo.data.synthetic.render import MAX_SIZE, project, render
 from facezoo.data.synthetic.view import View, draw_view
-from facezoo.files import write_text
+from facezoo.files import read_toml, write_text
 from facezoo.image import read_image, write_image
 from facezoo.types import InputError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 OPTIONS = "synth.toml"
 MAX_COUNT = 9999
@@ -130,10 +124,7 @@ def _claim(out: Path, plan: Plan) -> None:
     recorded = {"head": CACHE_NAME, **asdict(plan)}
     path = out / OPTIONS
     if path.is_file():
-        try:
-            found = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-            raise InputError(f"{path}: not valid TOML; give another folder") from None
+        found = read_toml(path)
         for key in sorted({*recorded, *found}):
             if recorded.get(key) != found.get(key):
                 raise InputError(
