@@ -72,6 +72,16 @@ class Samples(Dataset):
         rng = np.random.default_rng([self.seed, place.epoch, place.position])
         return self.transform(fit(crop, self.size), rng), int(self.data.labels[index]), replaced
 
+    def __getitems__(self, places: list[Place]) -> list[tuple[Crop, int, list[str]]] | InputError:
+        """The samples of a batch, or why there are none.
+
+        What is raised in a worker process would reach the user as the text of a trace: it is handed over as a value.
+        """
+        try:
+            return [self[place] for place in places]
+        except InputError as error:
+            return error
+
     def _read(self, index: int) -> tuple[Crop, int, list[str]]:
         replaced: list[str] = []
         for step in range(min(len(self.data), 100)):
@@ -83,14 +93,20 @@ class Samples(Dataset):
         raise InputError(f"{len(replaced)} files in a row cannot be read, the last: {replaced[-1]}")
 
 
-def collate(samples: list[tuple[Crop, int, list[str]]]) -> Batch:
+def collate(samples: list[tuple[Crop, int, list[str]]] | InputError) -> Batch | InputError:
+    if isinstance(samples, InputError):
+        return samples
     crops = torch.from_numpy(np.stack([crop for crop, _, _ in samples]))
     labels = torch.tensor([label for _, label, _ in samples], dtype=torch.int64)
     return Batch(crops, labels, [message for _, _, messages in samples for message in messages])
 
 
 def create_loader(samples: Samples, order: Order, workers: int, pin_memory: bool) -> Iterator[Batch]:
-    """The batches of the whole rest of the run from one loader, so that workers start once, now."""
+    """The batches of the whole rest of the run from one loader, so that workers start once, now.
+
+    Raises:
+        InputError: by the iterator, at a batch that cannot be made.
+    """
     loader = DataLoader(
         samples,
         batch_sampler=order,
@@ -105,9 +121,16 @@ def create_loader(samples: Samples, order: Order, workers: int, pin_memory: bool
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        return iter(loader)
+        return _raised(iter(loader))
     finally:
         cv2.setNumThreads(threads)
+
+
+def _raised(batches: Iterator[Batch | InputError]) -> Iterator[Batch]:
+    for batch in batches:
+        if isinstance(batch, InputError):
+            raise batch
+        yield batch
 
 
 def _one_thread(worker: int) -> None:
