@@ -36,7 +36,9 @@ class Transform(ABC):
     def require(self, good: bool, option: str, value: object, wanted: str) -> None:
         """Refuse an option's value."""
         if not good:
-            raise InputError(f"transform {type(self).__name__.lower()}: {option} is {value}, it must be {wanted}")
+            names = [name for name in TRANSFORMS.names() if TRANSFORMS.factory(name) is type(self)]
+            name = names[0] if names else type(self).__name__
+            raise InputError(f"transform {name}: {option} is {value}, it must be {wanted}")
 
     def require_range(self, option: str, low: float, high: float) -> None:
         """Refuse a (smallest, largest) pair that is not in order and within low..high."""

@@ -214,3 +214,17 @@ def test_the_preview_has_a_row_for_each_transform():
     np.testing.assert_array_equal(sheet[14 + 126 : 2 * 126, :112], picture(seed=1)[:, ::-1])
     with pytest.raises(InputError, match="one size"):
         preview([], ["flip"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("color_jitter:contrast=2", "transform color_jitter: contrast is 2.0"),
+        ("low_resolution:scale=(0.5,3)", "transform low_resolution: scale is "),
+        ("crop:probability=2", "transform crop: probability is 2.0"),
+    ],
+)
+def test_a_refused_option_names_the_transform_as_it_is_written(spec, words):
+    with pytest.raises(InputError) as caught:
+        create_transforms([spec])
+    assert str(caught.value).startswith(words)
