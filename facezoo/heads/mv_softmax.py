@@ -15,7 +15,8 @@ from facezoo.registry import HEADS
 class MVSoftmax(nn.Module):
     """Weighs misclassified negatives up; https://arxiv.org/abs/1912.00833.
 
-    A negative is hard if its cosine is above the true class's cosine after the margin.
+    A negative is hard if its cosine is above the true class's cosine after the margin. That cosine is needed: in a
+    row labelled -1, whose true class is not among the columns, no negative counts as hard.
 
     Args:
         margin: m, taken from the cosine of the true class (`am`) or added to its angle, radians (`arc`).
@@ -42,7 +43,8 @@ class MVSoftmax(nn.Module):
         plain = take_target(cosine, labels)
         target = plain - self.margin if self.kind == "am" else add_angle(plain, self.margin)
         hard = self.weight * cosine + self.weight - 1
-        logits = torch.where(cosine > target, hard, cosine)
+        limit = target.masked_fill(labels[:, None] < 0, torch.inf)
+        logits = torch.where(cosine > limit, hard, cosine)
         if self.easy_margin:
             target = torch.where(plain > (self.margin if self.kind == "am" else 0), target, plain)
         return self.scale * put_target(logits, labels, target)

@@ -124,7 +124,7 @@ def test_the_linear_fallback_keeps_arcfaces_logit_falling_with_the_angle():
     assert (logit.diff() < 0).all()
 
 
-# MV-Softmax measures its negatives by the true class, which has to be there.
+# MV-Softmax measures its negatives by the true class, see below.
 @pytest.mark.parametrize("spec", [spec for spec in SPECS if "mvsoftmax" not in spec])
 def test_a_row_without_its_true_class_gets_no_margin(spec):
     cosine, labels = cosines()
@@ -133,6 +133,17 @@ def test_a_row_without_its_true_class_gets_no_margin(spec):
     absent = margin(cosine, torch.full_like(labels, -1), norms)
     others = torch.ones_like(cosine, dtype=torch.bool).scatter(1, labels[:, None], False)
     torch.testing.assert_close(absent[others], here[others])
+
+
+@pytest.mark.parametrize("spec", [spec for spec in SPECS if "mvsoftmax" in spec])
+def test_mv_softmax_without_the_true_class_weighs_no_negative_up(spec):
+    cosine, labels = cosines()
+    cosine[:, 0] = -0.9  # what stands in column 0 says nothing about the others
+    margin = HEADS.create(spec)
+
+    logits = margin(cosine, torch.full_like(labels, -1), torch.ones(len(labels), 1))
+
+    torch.testing.assert_close(logits, margin.scale * cosine)
 
 
 def head_of(spec: str, **given) -> Classifier:
