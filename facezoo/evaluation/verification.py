@@ -208,8 +208,9 @@ class Verification:
         if not len(self.photos):
             return ()
         order = np.argsort(scores, kind="stable")
-        false_matches = [k for k in order[::-1] if not same[k] and scores[k] >= threshold][:MISTAKES]
-        false_non_matches = [k for k in order if same[k] and scores[k] < threshold][:MISTAKES]
+        accepted, genuine = scores[order] >= threshold, same[order]
+        false_matches = order[accepted & ~genuine][::-1][:MISTAKES]
+        false_non_matches = order[~accepted & genuine][:MISTAKES]
         return tuple(
             Mistake(
                 self.photos[self.left[k]].name,
@@ -217,7 +218,7 @@ class Verification:
                 bool(same[k]),
                 float(scores[k]) if math.isfinite(scores[k]) else None,
             )
-            for k in false_matches + false_non_matches
+            for k in np.concatenate([false_matches, false_non_matches])
         )
 
 

@@ -92,6 +92,25 @@ def test_a_report_says_how_it_was_taken(scored):
     assert low < report.metrics["accuracy"] < high
 
 
+def test_the_mistakes_are_the_worst_of_either_kind(scored):
+    benchmark, _ = scored
+    benchmark = replace(benchmark, resamples=0)
+    embeddings = np.random.default_rng(1).integers(-1, 2, (len(benchmark.photos), 3)) + 0.5  # many equal scores
+    failed = np.arange(len(benchmark.photos)) % 11 == 0
+    scores = benchmark.scores(embeddings, failed)
+    report = benchmark.score(embeddings, failed)
+
+    ranked = sorted(range(len(scores)), key=lambda k: scores[k])
+    threshold = report.metrics["threshold"]
+    wrong = [k for k in ranked[::-1] if not benchmark.same[k] and scores[k] >= threshold][:12]
+    wrong += [k for k in ranked if benchmark.same[k] and scores[k] < threshold][:12]
+    assert [(m.left, m.right, m.same, -np.inf if m.score is None else m.score) for m in report.mistakes] == [
+        (benchmark.photos[benchmark.left[k]].name, benchmark.photos[benchmark.right[k]].name, *pair)
+        for k, pair in ((k, (bool(benchmark.same[k]), scores[k])) for k in wrong)
+    ]
+    assert len(wrong) == 24
+
+
 def test_the_curve_keeps_the_corners_of_the_roc(scored):
     benchmark, report = scored
     fmr, fnmr = (np.array(report.curves["roc"][axis]) for axis in ("fmr", "fnmr"))
