@@ -20,6 +20,9 @@ from facezoo.types import FloatArray, InputError
 
 Missing = Literal["error", "drop"]
 
+FOLDS = 10
+"""As in LFW's view 2."""
+
 LANDMARKS = "landmarks.csv"
 
 
@@ -45,14 +48,18 @@ def lfw(
             where that exists. A photo that the CSV does not name counts as one without a face.
         aligned: the photos are crops, aligned to this template (`arcface`).
         missing: what to do about photos that are not there: stop, or drop their pairs and count them.
-        folds: of consecutive pairs; those of the list's header, or 10, unless given.
+        folds: of consecutive pairs; those of the list's header, or 10, unless given. A list of one fold, such as
+            `pairsDevTest.txt`, names all genuine pairs first: its folds are blocks of either kind, 10 unless given.
         rule: how thresholds are chosen: exact, or the grids of FaceX-Zoo and insightface.
         resamples: of the bootstrap intervals; identities are drawn.
         seed: of the bootstrap.
         name: in the report.
     """
     listed = read_lfw_pairs(pairs or root / "pairs.txt")
-    fold = consecutive_folds(len(listed.same), folds or listed.folds or 10)
+    if listed.folds == 1:
+        fold = stratified_folds(listed.same, folds or FOLDS)
+    else:
+        fold = consecutive_folds(len(listed.same), folds or listed.folds or FOLDS)
     benchmark = _from_list(name, listed, fold, root, landmarks, aligned, missing)
     people = [photo.name.rpartition("/")[0] for photo in benchmark.photos]
     identity = np.unique(people, return_inverse=True)[1]
@@ -66,7 +73,7 @@ def pair_list(
     landmarks: Path | Literal["auto"] | None = None,
     aligned: str | None = None,
     missing: Missing = "error",
-    folds: int = 10,
+    folds: int = FOLDS,
     rule: ThresholdRule = "exact",
     resamples: int = 1000,
     seed: int = 0,
@@ -92,7 +99,7 @@ def pair_list(
 def pack(
     path: Path,
     aligned: str | None = "arcface",
-    folds: int = 10,
+    folds: int = FOLDS,
     rule: ThresholdRule = "exact",
     resamples: int = 1000,
     seed: int = 0,
@@ -131,7 +138,7 @@ def folder(
     pairs: int = 6000,
     aligned: str | None = None,
     landmarks: Path | Literal["auto"] | None = None,
-    folds: int = 10,
+    folds: int = FOLDS,
     rule: ThresholdRule = "exact",
     resamples: int = 1000,
     seed: int = 0,

@@ -36,6 +36,19 @@ def test_lfw_takes_folds_from_the_header_and_people_from_the_folders(people):
     assert benchmark.notes == {}
 
 
+def test_a_list_for_development_gets_folds_of_either_kind(people):
+    genuine = "".join(f"Ada\t{k % 2 + 1}\t{(k + 1) % 2 + 1}\n" for k in range(10))
+    impostor = "".join(f"Ada\t{k % 2 + 1}\tBo\t{k % 2 + 1}\n" for k in range(10))
+    (people / "pairsDevTest.txt").write_text(f"10\n{genuine}{impostor}")
+    spec = f"lfw:root={people},pairs={people / 'pairsDevTest.txt'}"
+
+    benchmark = BENCHMARKS.create(spec)
+
+    assert benchmark.folds.tolist() == [*range(10), *range(10)]
+    assert benchmark.notes == {}
+    assert BENCHMARKS.create(f"{spec},folds=2").folds.tolist() == ([0] * 5 + [1] * 5) * 2
+
+
 def test_a_list_of_another_length_than_announced_says_so(people):
     (people / "pairs.txt").write_text(LIST.replace("2\t1\n", "2\t5\n", 1))
     assert BENCHMARKS.create(f"lfw:root={people}").notes["pair list"] == (
