@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.evaluation.folds import Folds
+from facezoo.evaluation.metrics import RULE_OF_THREE
 from facezoo.types import FloatArray, InputError
 
 LEVEL = 0.95
@@ -71,6 +72,21 @@ def identity_weights(
         drawn = np.bincount(generator.integers(len(distinct), size=len(distinct)), minlength=len(distinct))
         drawn = drawn.astype(np.float64)
         yield np.where(genuine, drawn[first], drawn[first] * drawn[second])
+
+
+def independent_trials(left: NDArray[np.intp], right: NDArray[np.intp], identity: NDArray[np.intp] | None) -> int:
+    """How many of the pairs of photos (P,) are independent evidence.
+
+    All, or where the identities (N,) of the photos are known not more than there are of those.
+    """
+    if identity is None:
+        return len(left)
+    return min(len(left), len(np.unique(identity[np.concatenate([left, right])])))
+
+
+def error_bound(trials: float) -> float:
+    """The 95 % upper bound of an error rate of which `trials` independent trials showed none."""
+    return min(1.0, RULE_OF_THREE / trials)
 
 
 def bootstrap(

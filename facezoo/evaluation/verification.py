@@ -12,8 +12,16 @@ from numpy.typing import NDArray
 
 from facezoo.evaluation.compat import fxz_grid, if_grid
 from facezoo.evaluation.folds import Folds, fold_accuracy, fold_of, weighted_fold_accuracy
-from facezoo.evaluation.intervals import LEVEL, bootstrap, fold_interval, identity_weights, pair_weights
-from facezoo.evaluation.metrics import RULE_OF_THREE, Sorted, Tally, auc, eer, roc, score_statistics, tar_at_far
+from facezoo.evaluation.intervals import (
+    LEVEL,
+    bootstrap,
+    error_bound,
+    fold_interval,
+    identity_weights,
+    independent_trials,
+    pair_weights,
+)
+from facezoo.evaluation.metrics import Sorted, Tally, auc, eer, roc, score_statistics, tar_at_far
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
 from facezoo.types import FloatArray, InputError, unit
@@ -122,7 +130,8 @@ class Verification:
             metrics,
             self._intervals(
                 ordered, fold, folds, [far for far in FARS if metrics[f"tar@far={far_name(far)}"] is not None]
-            ),
+            )
+            | self._without_error(metrics),
             {"roc": _roc(tallied), "histogram": _histogram(scores, same)},
             self._protocol(failed, scores, len(folds.accuracies)) | unmeasurable,
             self._mistakes(scores, same, float(folds.thresholds.mean())),
@@ -144,7 +153,7 @@ class Verification:
             if point.measurable:
                 metrics[f"threshold@far={key}"], metrics[f"fmr@far={key}"] = point.threshold, point.fmr
             else:
-                bound = min(1.0, RULE_OF_THREE / tallied.impostor_total)
+                bound = error_bound(tallied.impostor_total)
                 unmeasurable[f"tar@far={key}"] = (
                     f"not measurable: {tallied.impostor_total:.0f} impostor pairs without a false match "
                     f"show an FMR below {bound:.1e} at best (95 %, rule of three)"
@@ -176,6 +185,27 @@ class Verification:
         intervals = {name: Interval(*ends, LEVEL, method) for name, ends in ranges.items()}
         intervals["accuracy_over_folds" if exact else "accuracy"] = over_folds
         return intervals
+
+    def _without_error(self, metrics: Mapping[str, float | None]) -> dict[str, Interval]:
+        """Intervals of the metrics without an observed error: every resample and fold repeats them exactly.
+
+        AUC and EER need both kinds of pairs, so the fewer trials count.
+        """
+        pairs, genuine, impostor = (
+            independent_trials(self.left[kind], self.right[kind], self.identity)
+            for kind in (np.ones(len(self.same), bool), np.asarray(self.same, bool), ~np.asarray(self.same, bool))
+        )
+        both = min(genuine, impostor)
+        trials = {"accuracy": pairs, "accuracy_over_folds": pairs, "auc": both, "eer": both}
+        trials |= {f"tar@far={far_name(far)}": genuine for far in FARS}
+        what = "pairs" if self.identity is None else "identities"
+        found = {}
+        for name, number in trials.items():
+            best = 0.0 if name == "eer" else 1.0
+            if metrics.get(name.removesuffix("_over_folds")) == best:
+                low, high = sorted([best, abs(best - error_bound(number))])
+                found[name] = Interval(low, high, LEVEL, f"rule of three, no error in {number} {what}")
+        return found
 
     def _weights(self) -> Iterator[FloatArray]:
         if self.identity is None:

@@ -1,11 +1,21 @@
 """Intervals: the quantiles of t, the weights of a resample, and how often the truth is covered."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from facezoo.evaluation.folds import fold_accuracy, weighted_fold_accuracy
-from facezoo.evaluation.intervals import bootstrap, fold_interval, identity_weights, pair_weights, t_quantile
+from facezoo.evaluation.intervals import (
+    bootstrap,
+    error_bound,
+    fold_interval,
+    identity_weights,
+    pair_weights,
+    t_quantile,
+)
 from facezoo.evaluation.metrics import Sorted, auc, eer, tally, tar_at_far
+from facezoo.evaluation.verification import Verification
 from facezoo.types import InputError
 
 
@@ -123,3 +133,62 @@ def test_a_metric_that_most_resamples_leave_open_has_no_interval():
 def test_a_bootstrap_without_resamples_is_refused():
     with pytest.raises(InputError, match="resamples"):
         bootstrap(lambda _: {}, iter(()))
+
+
+def separated(people, pairs, known):
+    """`pairs` genuine and as many impostor pairs of distinct photos, and embeddings that make no error."""
+    person = np.repeat(np.arange(people), 2 * pairs // people + 2)
+    generator = np.random.default_rng(0)
+    left, right = [], []
+    for k in range(pairs):
+        mine = np.flatnonzero(person == k % people)
+        left += [mine[0], mine[1]]
+        right += [mine[2 + k // people], generator.choice(np.flatnonzero(person == (k + 1) % people))]
+    left, right = np.array(left), np.array(right)
+    benchmark = Verification(
+        "clean", [], left, right, person[left] == person[right], 6, identity=person if known else None, resamples=20
+    )
+    return benchmark, np.eye(people)[person]
+
+
+@pytest.mark.parametrize(("known", "trials", "of_all"), [(False, 36, 72), (True, 6, 6)])
+@pytest.mark.parametrize("resamples", [0, 20])
+def test_where_no_error_was_seen_the_interval_is_the_rule_of_three(known, trials, of_all, resamples):
+    benchmark, embeddings = separated(6, 36, known)
+
+    report = replace(benchmark, resamples=resamples).score(embeddings)
+
+    assert (report.metrics["accuracy"], report.metrics["auc"], report.metrics["eer"]) == (1.0, 1.0, 0.0)
+    ends = {name: (found.low, found.high) for name, found in report.intervals.items()}
+    assert ends["eer"] == (0.0, pytest.approx(3 / trials))
+    assert ends["auc"] == (pytest.approx(1 - 3 / trials), 1.0)
+    assert ends["accuracy"] == ends["accuracy_over_folds"] == (pytest.approx(1 - 3 / of_all), 1.0)
+    what = "identities" if known else "pairs"
+    assert report.intervals["eer"].method == f"rule of three, no error in {trials} {what}"
+    assert report.intervals["accuracy"].method == f"rule of three, no error in {of_all} {what}"
+
+
+def test_a_perfect_tar_counts_the_genuine_trials():
+    person = np.repeat(np.arange(100), 2)
+    one = np.arange(0, 200, 2)
+    left = np.concatenate([one[:40], one, one])
+    right = np.concatenate([one[:40] + 1, (one + 2) % 200, (one + 4) % 200])
+    benchmark = Verification("clean", [], left, right, person[left] == person[right], 4, resamples=20)
+
+    found = benchmark.score(np.eye(100)[person]).intervals["tar@far=1e-2"]
+
+    assert (found.low, found.high) == (pytest.approx(1 - 3 / 40), 1.0)
+
+
+def test_one_error_keeps_the_interval_of_the_resamples():
+    benchmark, embeddings = separated(6, 36, known=False)
+    embeddings[benchmark.right[0]] = embeddings[benchmark.right[1]]
+
+    report = benchmark.score(embeddings)
+
+    assert report.metrics["auc"] < 1
+    assert all("bootstrap" in report.intervals[name].method for name in ("accuracy", "auc", "eer"))
+
+
+def test_fewer_than_three_trials_bound_nothing():
+    assert error_bound(2) == 1.0
