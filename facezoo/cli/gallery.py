@@ -14,7 +14,7 @@ from facezoo.cli.photos import end, find_photos, readable, refused_values
 from facezoo.types import Face, InputError
 
 if TYPE_CHECKING:
-    from facezoo.gallery import Gallery, Hit
+    from facezoo.gallery import Enrolled, Gallery, Hit
 
 DEFAULT_MODEL = "dlib-resnet29"
 
@@ -37,7 +37,7 @@ def enroll(
 
     A sub-folder is a person, and so is a photo directly in the folder, under its own name. Of a photo with several
     faces the main one is taken, large and near the centre. Photos that are in the gallery already are skipped,
-    so a run can be repeated.
+    so a run can be repeated. The exit code is 2 if no photo of the folder is in the gallery in the end.
 
     Args:
         gallery: the gallery's file; made if it does not exist.
@@ -65,17 +65,14 @@ def enroll(
         people, photos = len(opened), opened.photos
     if json:
         print_json({**asdict(result), "people": people, "photos": photos})
-        return
-    print(f"{result.added:,} photos enrolled, {result.already:,} were there already")
-    for places, what in (
-        (result.no_face, "photos without a face"),
-        (result.several, "photos with several faces, of which the main one was taken"),
-        (result.refused, "photos that could not be used"),
-    ):
-        if places:
-            print(f"{what}: {len(places):,}")
-            print("\n".join(f"  {place}" for place in places))
-    print(f"{gallery}: {people:,} people, {photos:,} photos")
+    else:
+        _print_enrolled(result)
+        print(f"{gallery}: {people:,} people, {photos:,} photos")
+    if not result.added + result.already:
+        raise InputError(
+            f"{folder}: no photo in it could be enrolled, {len(result.no_face):,} are without a face and "
+            f"{len(result.refused):,} could not be used; give a folder of faces"
+        )
 
 
 @app.command
@@ -202,6 +199,18 @@ def _remembered(gallery: Path) -> str:
         if not opened.model:
             raise InputError(f"{gallery}: does not say how to load its model {opened.contract.name}; give --model")
         return opened.model
+
+
+def _print_enrolled(result: Enrolled) -> None:
+    print(f"{result.added:,} photos enrolled, {result.already:,} were there already")
+    for places, what in (
+        (result.no_face, "photos without a face"),
+        (result.several, "photos with several faces, of which the main one was taken"),
+        (result.refused, "photos that could not be used"),
+    ):
+        if places:
+            print(f"{what}: {len(places):,}")
+            print("\n".join(f"  {place}" for place in places))
 
 
 def _search(gallery: Gallery, face: Face, k: int, threshold: float | None) -> list[Hit]:

@@ -84,7 +84,8 @@ def align(
     """Turn a folder of photos into a folder of aligned crops with the same sub-folders.
 
     An interrupted run goes on where it stopped. OUT/align.jsonl notes each photo's crops, boxes and landmarks;
-    OUT/report.json lists the photos without a face and those that could not be read.
+    OUT/report.json lists the photos without a face and those that could not be read. The exit code is 2 if there
+    is no crop in the end.
 
     Args:
         source: folder of photos.
@@ -120,11 +121,13 @@ def align(
     )
     if json:
         print_json(asdict(report))
-        return
-    print(
-        f"{_count(report.images, 'photo')}: {_count(report.crops, 'crop')} in {out}, {len(report.without_face):,} "
-        f"without a face, {len(report.unreadable):,} unreadable (see {out / REPORT})"
-    )
+    else:
+        print(
+            f"{_count(report.images, 'photo')}: {_count(report.crops, 'crop')} in {out}, {len(report.without_face):,} "
+            f"without a face, {len(report.unreadable):,} unreadable (see {out / REPORT})"
+        )
+    if not report.crops:
+        raise InputError(f"{source}: no photo in it gave a crop, {out / REPORT} says why; give a folder of faces")
 
 
 @app.command

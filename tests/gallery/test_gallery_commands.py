@@ -4,9 +4,11 @@ import shutil
 import numpy as np
 import pytest
 
-from facezoo import progress
+from facezoo import progress, zoo
 from facezoo.cli import main
+from facezoo.files import write_bytes
 from facezoo.gallery import Gallery
+from facezoo.image import write_image
 from facezoo.types import Contract
 
 
@@ -74,6 +76,22 @@ def test_the_wrong_order_and_missing_files_are_one_sentence(run, path, tmp_path)
         code, out, error = run(*tokens)
         assert code == 2 and why in error and error.count("\n") == 1 and out == ""
     assert not (tmp_path / "new.db").exists()
+
+
+@pytest.mark.network
+def test_enroll_ends_with_2_only_if_nobody_is_enrolled_at_all(run, tmp_path):
+    people, gallery = tmp_path / "people", tmp_path / "people.db"
+    write_image(people / "Ada" / "blank.png", np.full((90, 120, 3), 200, np.uint8))
+    write_bytes(people / "Ada" / "bad.jpg", b"x")
+
+    code, out, error = run("enroll", gallery, people)
+    assert code == 2 and "photos without a face: 1" in out and "photos that could not be used: 1" in out
+    assert error.splitlines()[-1].startswith(f"facezoo: {people}: no photo in it could be enrolled, 1 are without")
+
+    write_bytes(people / "Ada" / "good.jpg", zoo.get("photo-obama").read_bytes())
+    for added in (1, 0):
+        code, out, _ = run("enroll", gallery, people, "--json")
+        assert (code, json.loads(out)["added"]) == (0, added)
 
 
 @pytest.mark.data

@@ -80,6 +80,19 @@ def test_align_writes_crops_of_the_models_contract(photos, tmp_path, capsys):
     assert (again["images"], again["crops"], again["without_face"]) == (4, 3, ["sub/blank.png"])
 
 
+def test_align_ends_with_2_only_if_there_is_no_crop_at_all(photos, tmp_path, capsys):
+    write_bytes(tmp_path / "photos" / "bad.jpg", b"x")
+    write_image(tmp_path / "photos" / "blank.png", np.full((90, 120, 3), 200, np.uint8))
+    assert run("align", tmp_path / "photos", tmp_path / "crops") == 2
+
+    output = capsys.readouterr()
+    assert output.out.startswith("2 photos: 0 crops in ") and "1 without a face, 1 unreadable" in output.out
+    assert output.err.splitlines()[-1].startswith(f"facezoo: {tmp_path / 'photos'}: no photo in it gave a crop")
+
+    write_bytes(tmp_path / "photos" / "good.jpg", (photos / "obama.jpg").read_bytes())
+    assert run_json(capsys, "align", tmp_path / "photos", tmp_path / "crops")["crops"] == 1
+
+
 def test_embed_writes_one_row_per_face(photos, tmp_path, capsys):
     assert run("embed", photos, "--out", tmp_path / "features.npz") == 0
 
