@@ -78,6 +78,8 @@ def align_folder(
     paths = find_images(source)
     if not paths:
         raise InputError(f"{source}: holds no images")
+    if any(folder.resolve().is_relative_to(out.resolve()) for folder in {path.parent for path in paths}):
+        raise InputError(f"{out}: a link in {source} leads there, crops would be taken for photos; remove the link")
     settings = {"template": template, "size": list(size), "faces": faces, "format": format, "detector": detector.spec}
     names = _targets(paths, source)
     done = _read_journal(out / JOURNAL, settings)

@@ -1,4 +1,5 @@
 import json
+import sys
 import threading
 
 import numpy as np
@@ -119,6 +120,15 @@ def test_photos_are_never_overwritten_by_their_crops(photos):
             align_folder(photos, out, Known())
 
     assert made(photos) == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a right there")
+def test_crops_that_a_link_leads_to_are_not_taken_for_photos(photos, tmp_path):
+    align_folder(photos, tmp_path / "crops", Known())
+    (photos / "link").symlink_to(tmp_path / "crops")
+
+    with pytest.raises(InputError, match=r"a link in .* leads there"):
+        align_folder(photos, tmp_path / "crops", Known())
 
 
 def test_photos_that_differ_only_in_their_ending_keep_it(tmp_path):
