@@ -99,6 +99,12 @@ def normals(vertices, faces):
     return total
 
 
+@numba.njit(cache=True, error_model="numpy", inline="always")
+def _dot(a, b):
+    # numba's own np.dot asks for scipy
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
 @numba.njit(cache=True, error_model="numpy")
 def sky_share(vertices, faces, directions):
     """Cosine-weighted share (V,) of the directions (N, 3) in which nothing of the mesh hides the sky.
@@ -113,7 +119,7 @@ def sky_share(vertices, faces, directions):
         screen = light_screen(vertices, directions[d], size)
         _, _, depth = zbuffer(screen, faces, two_sided, size, size)
         for v in range(len(vertices)):
-            cosine = np.dot(normal[v], directions[d])
+            cosine = _dot(normal[v], directions[d])
             if cosine <= 0:
                 continue
             total[v] += cosine
@@ -130,13 +136,13 @@ def light_screen(vertices, direction, size):
     if abs(direction[1]) > 0.95:
         up = np.array([1.0, 0.0, 0.0], np.float32)
     side = np.cross(up, direction)
-    side /= np.sqrt(np.dot(side, side))
+    side /= np.sqrt(_dot(side, side))
     top = np.cross(direction, side)
     screen = np.empty((len(vertices), 3), np.float32)
     for v in range(len(vertices)):
-        screen[v, 0] = np.dot(vertices[v], side)
-        screen[v, 1] = -np.dot(vertices[v], top)
-        screen[v, 2] = np.dot(vertices[v], direction)
+        screen[v, 0] = _dot(vertices[v], side)
+        screen[v, 1] = -_dot(vertices[v], top)
+        screen[v, 2] = _dot(vertices[v], direction)
     low_x, low_y, low_z = screen[:, 0].min(), screen[:, 1].min(), screen[:, 2].min()
     scale = np.float32((size - 2) / max(screen[:, 0].max() - low_x, screen[:, 1].max() - low_y))
     for v in range(len(vertices)):
