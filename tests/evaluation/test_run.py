@@ -246,7 +246,7 @@ def test_a_damaged_feature_file_is_named(tmp_path):
 
 @pytest.mark.data
 def test_raw_lfw_photos_become_the_crops_of_any_contract(data_root):
-    benchmark = BENCHMARKS.create(f"lfw:root={data_root / 'lfw'}")
+    benchmark = BENCHMARKS.create(f"lfw:root={data_root / 'lfw'},landmarks=auto")
     some = benchmark.photos[:8]
     for template, size in (("arcface", (112, 112)), ("dlib", (150, 150)), ("arcface", (112, 96))):
         crops = Crops(some, Contract(template=template, input_size=size))
@@ -256,7 +256,7 @@ def test_raw_lfw_photos_become_the_crops_of_any_contract(data_root):
 
 @pytest.mark.data
 def test_lfw_counts_and_folds(data_root):
-    benchmark = BENCHMARKS.create(f"lfw:root={data_root / 'lfw'}")
+    benchmark = BENCHMARKS.create(f"lfw:root={data_root / 'lfw'},landmarks=auto")
 
     assert (len(benchmark.photos), len(benchmark.same), int(benchmark.same.sum())) == (3811, 3000, 1500)
     assert np.bincount(benchmark.folds).tolist() == [600] * 5
