@@ -5,10 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+
+from facezoo import progress
+from facezoo.cli import main
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -63,3 +68,20 @@ def golden(golden_root: Path) -> ModuleType:
 def golden_fill(golden_root: Path) -> ModuleType:
     """The tree's own rule that fills weights from key names."""
     return _module(golden_root / "fill.py")
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., tuple[Any, str, str]]]:
+    """Runs a command; its exit code, standard output and standard error."""
+
+    def run(*tokens: object) -> tuple[Any, str, str]:
+        code: Any = 0
+        try:
+            main([str(token) for token in tokens])
+        except SystemExit as end:
+            code = end.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    yield run
+    progress.show(False)

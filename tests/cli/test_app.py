@@ -8,25 +8,6 @@ import sys
 
 import pytest
 
-from facezoo import progress
-from facezoo.cli import main
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs a command; its exit code, standard output and standard error."""
-
-    def run(*tokens):
-        code = 0
-        try:
-            main([str(token) for token in tokens])
-        except SystemExit as end:
-            code = end.code or 0
-        return code, *capsys.readouterr()
-
-    yield run
-    progress.show(False)
-
 
 @pytest.mark.parametrize(
     ("tokens", "words"),

@@ -4,28 +4,11 @@ import shutil
 import numpy as np
 import pytest
 
-from facezoo import progress, zoo
-from facezoo.cli import main
+from facezoo import zoo
 from facezoo.files import write_bytes
 from facezoo.gallery import Gallery
 from facezoo.image import write_image
 from facezoo.types import Contract
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs a command; its exit code, standard output and standard error."""
-
-    def run(*tokens):
-        code = 0
-        try:
-            main([str(token) for token in tokens])
-        except SystemExit as end:
-            code = end.code or 0
-        return code, *capsys.readouterr()
-
-    yield run
-    progress.show(False)
 
 
 @pytest.fixture
