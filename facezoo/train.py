@@ -55,6 +55,7 @@ class Trainer:
         torch.manual_seed(config.train.seed)
         self.folder = RunFolder(out, config)
         self.data = DATASETS.create(config.data.train)
+        self._data_digest = self.data.digest()  # over all names and labels: once, not at every save
         self._build()
         self._plan()
         self.benchmarks = self._benchmarks()
@@ -95,8 +96,8 @@ class Trainer:
         per_epoch = steps_per_epoch(len(self.data), config)
         self.steps_per_epoch = per_epoch
         self.total = total_steps(len(self.data), config)
-        self.save_every = config.train.save_every or per_epoch
-        self.validate_every = max(1, round(config.validation.every_epochs * per_epoch))
+        validate_every = max(1, round(config.validation.every_epochs * per_epoch))
+        self.intervals = config.train.log_every, validate_every, config.train.save_every or per_epoch
 
     def _benchmarks(self) -> list[Any]:
         """What is validated on; what would stop the run at its first validation stops it here."""
@@ -117,7 +118,7 @@ class Trainer:
             "best": self.best,
             "metrics": self.metrics,
             "unreadable": self.replaced,
-            "data": self.data.digest(),
+            "data": self._data_digest,
             "threshold": self.contract.threshold,
             "mode": self.mode.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -135,7 +136,7 @@ class Trainer:
         self.folder.rewind(self.step)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        if state["data"] != self.data.digest():
+        if state["data"] != self._data_digest:
             raise InputError(
                 f"{self.config.data.train}: the data has changed since the run in {self.folder.path} was begun; "
                 "restore it, or choose another folder"
@@ -156,7 +157,14 @@ class Trainer:
     # -- the loop ------------------------------------------------------------------------------------------
 
     def run(self) -> dict[str, float]:
-        """Train to the end; the metrics of the last validation."""
+        """Train to the end; the metrics of the last validation. The folder is free again, however this ends."""
+        try:
+            self._loop()
+        finally:
+            self.folder.close()
+        return self.metrics
+
+    def _loop(self) -> None:
         batches = self._batches()
         images_per_step = self.config.data.batch_size * self.config.optim.accumulate
         bar = progress.bar(self.total * images_per_step, "train", "img", initial=self.step * images_per_step)
@@ -167,24 +175,26 @@ class Trainer:
                 losses = self._step(batches)
                 self.step += 1
                 bar.update(images_per_step)
-                if self.step % self.config.train.log_every == 0 or self.step == self.total:
-                    values = self._checked(losses)
+                log_due, validation_due, save_due = map(self._due, self.intervals)
+                if not (log_due or validation_due or save_due):
+                    continue
+                values = self._checked(losses)
+                if log_due:
                     seconds = time.perf_counter() - clock
                     values["images_per_second"] = (self.step - since) * images_per_step / seconds
                     self.folder.log(self.step, values, self.started)
                     bar.set_postfix(loss=f"{values['loss']:.3f}", lr=f"{values['lr']:.4f}", refresh=False)
                     clock, since = time.perf_counter(), self.step
-                if self.benchmarks and (self.step % self.validate_every == 0 or self.step == self.total):
-                    self._checked(losses)
+                if self.benchmarks and validation_due:
                     self._validate()
                     clock, since = time.perf_counter(), self.step
-                if self.step % self.save_every == 0 or self.step == self.total:
-                    self._checked(losses)
+                if save_due:
                     self._save()
         if not self.benchmarks:
             self._write_model("best.safetensors")
-        self.folder.close()
-        return self.metrics
+
+    def _due(self, interval: int) -> bool:
+        return self.step % interval == 0 or self.step == self.total
 
     def _batches(self) -> Iterator[Batch]:
         config = self.config
@@ -258,14 +268,14 @@ class Trainer:
 
     def _network(self) -> torch.nn.Module:
         """A copy of the network with the weights that count, in float32, uncompiled."""
-        network = rebuild(self.config.model.backbone)
+        # Rebuilding draws random weights: the run's own random state must not notice.
+        with torch.random.fork_rng():
+            network = rebuild(self.config.model.backbone)
         network.load_state_dict({name: tensor.cpu() for name, tensor in self._weights().items()})
         return network.eval()
 
     def _validate(self) -> None:
-        # Rebuilding draws random weights: the run's own random state must not notice.
-        with torch.random.fork_rng():
-            network = self._network()
+        network = self._network()
         if self.config.train.channels_last:
             network.to(memory_format=torch.channels_last)
         embed = TorchEmbedder(network, self.contract, device=str(self.device))
@@ -292,10 +302,7 @@ class Trainer:
             self._write_model("best.safetensors")
 
     def _write_model(self, name: str) -> None:
-        with torch.random.fork_rng():
-            network = self._network()
-        self.contract = replace(self.contract, weights_sha256="")
-        save_model(self.folder.path / name, network, self.config.model.backbone, self.contract)
+        save_model(self.folder.path / name, self._network(), self.config.model.backbone, self.contract)
 
     def _save(self) -> None:
         self._write_model("last.safetensors")
