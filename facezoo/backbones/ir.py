@@ -17,6 +17,7 @@ from facezoo.backbones.layers import (
     halved,
     height_width,
     kaiming,
+    through,
 )
 from facezoo.registry import BACKBONES
 
@@ -34,6 +35,7 @@ class IR(nn.Module):
         embedding_dim: D.
         input_size: pixels of a crop's sides, or (height, width).
         dropout: share of the last map's values that is dropped in training.
+        checkpointing: keep less for the backward pass, see `facezoo.backbones.layers.through`.
     """
 
     def __init__(
@@ -46,10 +48,12 @@ class IR(nn.Module):
         embedding_dim: int = 512,
         input_size: Size = 112,
         dropout: float = 0.4,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
         check_options("ir", embedding_dim, dropout)
         self.embedding_dim, self.input_size = embedding_dim, height_width(input_size)
+        self.checkpointing = checkpointing
         tface = flavor == "tface"
         self.stem = ConvBNPReLU(3, 64, 3)
         widths = (64, 256, 512, 1024, 2048) if tface and deep else (64, 64, 128, 256, 512)
@@ -66,7 +70,7 @@ class IR(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         for stage in self.stages:
-            x = stage(x)
+            x = through(stage, x, self.checkpointing)
         return self.output(x)
 
 

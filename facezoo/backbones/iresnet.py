@@ -14,6 +14,7 @@ from facezoo.backbones.layers import (
     check_options,
     halved,
     height_width,
+    through,
 )
 from facezoo.registry import BACKBONES
 
@@ -27,6 +28,7 @@ class IResNet(nn.Module):
         embedding_dim: D.
         input_size: pixels of a crop's sides, or (height, width).
         dropout: share of the last map's values that is dropped in training.
+        checkpointing: keep less for the backward pass, see `facezoo.backbones.layers.through`.
     """
 
     def __init__(
@@ -36,10 +38,12 @@ class IResNet(nn.Module):
         embedding_dim: int = 512,
         input_size: Size = 112,
         dropout: float = 0.0,
+        checkpointing: bool = False,
     ) -> None:
         super().__init__()
         check_options("iresnet", embedding_dim, dropout)
         self.embedding_dim, self.input_size = embedding_dim, height_width(input_size)
+        self.checkpointing = checkpointing
         self.stem = ConvBNPReLU(3, 64, 3)
         widths = (64, 64, 128, 256, 512)
         self.stages = nn.ModuleList()
@@ -57,7 +61,7 @@ class IResNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = self.stem(x)
         for stage in self.stages:
-            x = stage(x)
+            x = through(stage, x, self.checkpointing)
         return self.output(x)
 
 

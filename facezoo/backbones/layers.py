@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from facezoo.backbones.kernels import PReLU, StridedDepthwise
 from facezoo.types import InputError
@@ -41,6 +43,18 @@ def check_options(family: str, embedding_dim: int, dropout: float = 0.0) -> None
         raise InputError(f"{family}: embedding_dim is {embedding_dim}, it must be 1 to 65536")
     if not 0 <= dropout < 1:
         raise InputError(f"{family}: dropout is {dropout}, it must be at least 0 and below 1")
+
+
+def through(blocks: nn.Module, x: Tensor, checkpointing: bool = False) -> Tensor:
+    """A map through the blocks of a sequence.
+
+    With `checkpointing` only what goes from block to block is kept for the backward pass, which computes the rest
+    again: less memory for a third more time; https://arxiv.org/abs/1604.06174.
+    """
+    again = checkpointing and torch.is_grad_enabled()
+    for block in blocks.children():
+        x = checkpoint(block, x, use_reentrant=False) if again else block(x)
+    return x
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:

@@ -138,6 +138,18 @@ def test_a_network_exports_with_named_prelus():
     torch.testing.assert_close(program.module()(crops), network(crops))
 
 
+@pytest.mark.parametrize("name", ["ir18:dropout=0", "iresnet18"])
+def test_checkpointing_changes_no_gradient(name):
+    gradients = []
+    for again in (False, True):
+        torch.manual_seed(0)
+        network = BACKBONES.create(name, input_size=32, embedding_dim=8, checkpointing=again)
+        network(torch.rand(4, 3, 32, 32)).square().sum().backward()
+        gradients.append([p.grad for p in network.parameters() if p.grad is not None])
+    for plain, recomputed in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, recomputed)
+
+
 def test_dropout_acts_in_training_only():
     network = BACKBONES.create("ir18:dropout=0.9,input_size=32,embedding_dim=8")
     crops = torch.rand(2, 3, 32, 32)
@@ -174,7 +186,7 @@ def test_timms_stem_is_halved_where_the_map_would_be_small():
         ("ir18:dropout=1", "dropout is 1.0"),
         ("mobilefacenet:width=0", "width is 0.0"),
         ("ir18:flavor=adaface", "'tface' or 'facexzoo'"),
-        ("ir18:units=3", "no option 'units'; its options: dropout, embedding_dim, flavor, input_size"),
+        ("ir18:units=3", "no option 'units'; its options: checkpointing, dropout, embedding_dim, flavor, input_size"),
         ("ir19", "unknown backbone 'ir19'; known: ir101"),
         ("timm:resnet5", "timm has no network 'resnet5'; close: "),
         ("timm", "needs model"),
