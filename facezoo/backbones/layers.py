@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -51,10 +54,29 @@ def through(blocks: nn.Module, x: Tensor, checkpointing: bool = False) -> Tensor
     With `checkpointing` only what goes from block to block is kept for the backward pass, which computes the rest
     again: less memory for a third more time; https://arxiv.org/abs/1604.06174.
     """
-    again = checkpointing and torch.is_grad_enabled()
     for block in blocks.children():
-        x = checkpoint(block, x, use_reentrant=False) if again else block(x)
+        if checkpointing and torch.is_grad_enabled():
+            x = checkpoint(block, x, use_reentrant=False, context_fn=partial(_contexts, block))
+        else:
+            x = block(x)
     return x
+
+
+def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContextManager]:
+    return nullcontext(), _statistics_kept(block)
+
+
+@contextmanager
+def _statistics_kept(block: nn.Module) -> Iterator[None]:
+    """While a block computes its batch again, its BatchNorms do not count the batch a second time."""
+    norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:

@@ -139,13 +139,13 @@ def test_a_network_exports_with_named_prelus():
 
 
 @pytest.mark.parametrize("name", ["ir18:dropout=0", "iresnet18"])
-def test_checkpointing_changes_no_gradient(name):
+def test_checkpointing_changes_no_gradient_and_no_statistic(name):
     gradients = []
     for again in (False, True):
         torch.manual_seed(0)
         network = BACKBONES.create(name, input_size=32, embedding_dim=8, checkpointing=again)
         network(torch.rand(4, 3, 32, 32)).square().sum().backward()
-        gradients.append([p.grad for p in network.parameters() if p.grad is not None])
+        gradients.append([p.grad for p in network.parameters() if p.grad is not None] + list(network.buffers()))
     for plain, recomputed in zip(*gradients, strict=True):
         torch.testing.assert_close(plain, recomputed)
 
