@@ -70,13 +70,16 @@ def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContext
 def _statistics_kept(block: nn.Module) -> Iterator[None]:
     """While a block computes its batch again, its BatchNorms do not count the batch a second time."""
     norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
-        norm.track_running_stats = False
+        norm.momentum = 0.0  # the layer must save the same tensors as before: it goes on tracking, by nothing
     try:
         yield
     finally:
-        for norm in norms:
-            norm.track_running_stats = True
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+            if norm.training and norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.sub_(1)
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
