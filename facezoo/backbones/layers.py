@@ -71,6 +71,7 @@ def _statistics_kept(block: nn.Module) -> Iterator[None]:
     """While a block computes its batch again, its BatchNorms do not count the batch a second time."""
     norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
     momenta = [norm.momentum for norm in norms]
+    counted = [norm.num_batches_tracked.clone() for norm in norms]
     for norm in norms:
         norm.momentum = 0.0  # the layer must save the same tensors as before: it goes on tracking, by nothing
     try:
@@ -78,8 +79,8 @@ def _statistics_kept(block: nn.Module) -> Iterator[None]:
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
-            if norm.training and norm.num_batches_tracked is not None:
-                norm.num_batches_tracked.sub_(1)
+        for norm, count in zip(norms, counted, strict=True):
+            norm.num_batches_tracked.copy_(count)
 
 
 def conv(inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
