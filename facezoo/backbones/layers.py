@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -69,7 +69,9 @@ def _contexts(block: nn.Module) -> tuple[AbstractContextManager, AbstractContext
 @contextmanager
 def _statistics_kept(block: nn.Module) -> Iterator[None]:
     """While a block computes its batch again, its BatchNorms do not count the batch a second time."""
-    norms = [m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats]
+    norms: list[Any] = [
+        m for m in block.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.track_running_stats
+    ]
     momenta = [norm.momentum for norm in norms]
     counted = [norm.num_batches_tracked.clone() for norm in norms]
     for norm in norms:
