@@ -72,6 +72,9 @@ def _unit_rules(network: nn.Module) -> Rules:
     ]
 
 
-register(Layout("ir", ("FaceX-Zoo", "face.evoLVe", "TFace", "AdaFace", "CVLface"), _rename(_IR, _through_all, True)))
-register(Layout("ir_stages", ("FaceX-Zoo's distillation",), _rename(_IR, _by_stage("stage"), True)))
-register(Layout("iresnet", ("insightface",), _rename(_IRESNET, _by_stage("layer"), False)))
+IR_PROJECTS = ("FaceX-Zoo", "face.evoLVe", "TFace", "AdaFace", "CVLface")
+IR_BACKBONES = ("ir[0-9]*", "ir_se*")
+
+register(Layout("ir", IR_PROJECTS, _rename(_IR, _through_all, True), IR_BACKBONES))
+register(Layout("ir_stages", ("FaceX-Zoo",), _rename(_IR, _by_stage("stage"), True), IR_BACKBONES))
+register(Layout("iresnet", ("insightface", "MagFace"), _rename(_IRESNET, _by_stage("layer"), False), ("iresnet*",)))

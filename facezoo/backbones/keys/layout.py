@@ -23,19 +23,25 @@ class Layout:
         name: as it is asked for.
         projects: who writes files so.
         rename: our network and our name of one of its tensors to the file's name.
+        backbones: patterns (`ir_se*`) of the registered backbones that such files hold.
+        dead: regular expression of tensors that such files have and our network does without.
     """
 
     name: str
     projects: tuple[str, ...]
     rename: Callable[[nn.Module, str], str]
+    backbones: tuple[str, ...] = ()
+    dead: str = ""
 
 
 LAYOUTS: dict[str, Layout] = {}
 
 
-def add_layout(name: str, projects: tuple[str, ...], rules: Rules) -> None:
+def add_layout(
+    name: str, projects: tuple[str, ...], rules: Rules, backbones: tuple[str, ...] = (), dead: str = ""
+) -> None:
     """Register a layout that is a list of rules; `Layout` itself takes any function."""
-    register(Layout(name, projects, lambda network, key: renamed(key, rules)))
+    register(Layout(name, projects, lambda network, key: renamed(key, rules), backbones, dead))
 
 
 def register(layout: Layout) -> None:

@@ -43,6 +43,7 @@ add_layout(
     "mobilefacenet",
     ("FaceX-Zoo", "face.evoLVe"),
     [(r"^output\.linear\.", "linear."), (r"^output\.norm\.", "bn."), (r"^output\.", "conv_6_dw."), *_MOBILEFACENET],
+    backbones=("mobilefacenet",),
 )
 add_layout(
     "mobilefacenet_tface",
@@ -53,5 +54,6 @@ add_layout(
         (r"^output\.", "output_layer.conv_6_dw."),
         *_MOBILEFACENET,
     ],
+    backbones=("mobilefacenet",),
 )
-add_layout("mbf", ("insightface",), _MBF)
+add_layout("mbf", ("insightface",), _MBF, backbones=("mbf*",))
