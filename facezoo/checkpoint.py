@@ -14,22 +14,37 @@ from torch import Tensor, nn
 
 from facezoo.contract import CONTRACT_KEY, check_digest, tensor_digest
 from facezoo.files import whole_file
-from facezoo.registry import BACKBONES, without_option
+from facezoo.registry import BACKBONES, NETWORKS, without_option
 from facezoo.types import Contract, InputError
 
 BACKBONE_KEY = "facezoo.backbone"
 """Metadata key of the backbone's spec string."""
 
+NETWORK_KEY = "facezoo.network"
+"""Metadata key of the spec string of a network that gives no embeddings."""
+
 
 def save_model(path: Path, model: nn.Module, backbone: str, contract: Contract) -> Contract:
     """Write weights, the spec string that rebuilds the network, and the contract; return it with its digest."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = _tensors(model)
     contract = replace(contract, weights_sha256=state_digest(tensors))
-    header = {BACKBONE_KEY: backbone, CONTRACT_KEY: contract.to_json()}
+    _save(path, tensors, {BACKBONE_KEY: backbone, CONTRACT_KEY: contract.to_json()})
+    return contract
+
+
+def save_network(path: Path, network: nn.Module, spec: str) -> None:
+    """Write the weights of one of `facezoo.networks` and the spec string that rebuilds it."""
+    _save(path, _tensors(network), {NETWORK_KEY: spec})
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+
+
+def _save(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
     with whole_file(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata=header)
         _order_metadata(temporary)
-    return contract
 
 
 def _order_metadata(path: Path) -> None:
@@ -45,16 +60,37 @@ def _order_metadata(path: Path) -> None:
 
 def read_header(path: Path) -> tuple[str, Contract]:
     """The backbone's spec string and the contract of a model file."""
+    header = read_metadata(path)
+    if NETWORK_KEY in header:
+        raise InputError(f"{path}: holds {header[NETWORK_KEY]}, which gives no embeddings")
+    if BACKBONE_KEY not in header or CONTRACT_KEY not in header:
+        raise InputError(f"{path}: not written by facezoo: the header names no backbone and contract")
+    return header[BACKBONE_KEY], Contract.from_json(header[CONTRACT_KEY])
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """What the header of a safetensors file says beside names and shapes."""
     try:
         with safetensors.safe_open(path, framework="np") as file:
-            header = file.metadata() or {}
+            return file.metadata() or {}
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except safetensors.SafetensorError as error:
         raise InputError(f"{path}: not a readable safetensors file ({error})") from None
-    if BACKBONE_KEY not in header or CONTRACT_KEY not in header:
-        raise InputError(f"{path}: not written by facezoo: the header names no backbone and contract")
-    return header[BACKBONE_KEY], Contract.from_json(header[CONTRACT_KEY])
+
+
+def load_network(path: Path) -> nn.Module:
+    """One of `facezoo.networks` from its file, in evaluation mode, on the CPU.
+
+    Raises:
+        InputError: missing, not safetensors, or another model's file.
+    """
+    spec = read_metadata(path).get(NETWORK_KEY)
+    if spec is None:
+        raise InputError(f"{path}: its header names no network; an embedding model is read with load_model")
+    network = NETWORKS.create(spec)
+    load_weights(network, safetensors.torch.load_file(path), str(path))
+    return network.eval()
 
 
 def load_model(path: Path) -> tuple[nn.Module, Contract]:

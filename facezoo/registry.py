@@ -177,6 +177,7 @@ class Registry(Generic[T]):
 
 
 BACKBONES: Registry[Any] = Registry("backbone", "facezoo.backbones")
+NETWORKS: Registry[Any] = Registry("network", "facezoo.networks")
 HEADS: Registry[Any] = Registry("head", "facezoo.heads")
 LOSSES: Registry[Any] = Registry("loss", "facezoo.heads")
 MODES: Registry[Any] = Registry("mode", "facezoo.modes")

@@ -15,11 +15,11 @@ PACKAGE = Path(__file__).parent.parent / "facezoo"
 LEVELS = [
     {"types", "registry", "files", "progress"},
     {"align", "image", "distributed", "contract"},
-    {"backbones", "heads", "data", "optim", "config", "zoo"},
+    {"backbones", "networks", "heads", "data", "optim", "config", "zoo"},
     {"modes", "checkpoint", "evaluation"},
     {"gallery", "embedder"},
     {"run", "plan"},
-    {"train", "sdk", "export", "quality", "mask"},
+    {"train", "sdk", "export", "imports", "measure", "quality", "mask"},
     {"demo"},
     {"cli", "serve", "__main__"},
 ]
