@@ -101,6 +101,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, home: str) -> None:
         self.kind, self.home = kind, home
         self._factories: dict[str, Callable[..., T]] = {}
+        self._presets: dict[str, str] = {}
         self._loaded, self._lock = False, threading.RLock()
 
     def register(self, factory: F | None = None, /, *, name: str | None = None) -> Any:
@@ -122,6 +123,17 @@ class Registry(Generic[T]):
                 plugin.load()
             self._loaded = True
 
+    def preset(self, name: str, spec: str) -> None:
+        """Name a spec string by whose numbers it has: `arcface@facexzoo` for `arcface:margin=0.35,scale=32`."""
+        if name in self._presets:
+            raise ValueError(f"{self.kind} {name!r} is registered twice")
+        self._presets[name] = spec
+
+    def presets(self) -> dict[str, str]:
+        """The spec strings of all presets by name."""
+        self._load()
+        return dict(sorted(self._presets.items()))
+
     def names(self) -> list[str]:
         self._load()
         return sorted(self._factories)
@@ -133,12 +145,13 @@ class Registry(Generic[T]):
     def factory(self, name: str) -> Callable[..., T]:
         self._load()
         if name not in self._factories:
-            raise InputError(f"unknown {self.kind} {name!r}; known: {', '.join(self.names())}")
+            known = ", ".join([*self.names(), *self.presets()])
+            raise InputError(f"unknown {self.kind} {name!r}; known: {known}")
         return self._factories[name]
 
     def create(self, spec: str, /, **given: Any) -> T:
         """Create from `name:key=value,...`; `given` are further options from code, not from text."""
-        name, texts = parse_spec(spec)
+        name, texts = self._resolved(spec)
         factory = self.factory(name)
         options = options_of(factory)
         if "" in texts:
@@ -155,6 +168,20 @@ class Registry(Generic[T]):
         if missing:
             raise InputError(f"{self.kind} {name!r} needs {missing[0]}: write {name}:{missing[0]}=...")
         return factory(**merged)
+
+    def taken(self, spec: str, values: dict[str, Any]) -> dict[str, Any]:
+        """Those of `values` that are options of the spec's factory."""
+        options = options_of(self.factory(self._resolved(spec)[0]))
+        return {key: value for key, value in values.items() if key in options}
+
+    def _resolved(self, spec: str) -> tuple[str, dict[str, str]]:
+        """The factory's name and the options' texts; a preset's options give way to those that are written."""
+        name, texts = parse_spec(spec)
+        self._load()
+        if name in self._presets:
+            name, preset = parse_spec(self._presets[name])
+            texts = {**preset, **texts}
+        return name, texts
 
     def _convert(self, name: str, key: str, text: str, options: dict[str, inspect.Parameter]) -> Any:
         if key not in options:

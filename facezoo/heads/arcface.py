@@ -43,7 +43,7 @@ class ArcFace(nn.Module):
     def forward(self, cosine: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
         """Logits (B, C) from cosines (B, C), labels (B,) and embedding norms (B, 1)."""
         target = take_target(cosine, labels)
-        return self.scale * put_target(cosine, labels, self._penalised(target))
+        return put_target(cosine, labels, self._penalised(target), self.scale)
 
     def _penalised(self, target: Tensor) -> Tensor:
         moved = add_angle(target, self.margin)

@@ -1,82 +1,157 @@
-"""The one owner of class centres: any margin with any loss behind one signature."""
+"""The one owner of class centres: any margin with any loss, over all classes, a rank's part of them, or a sample."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facezoo import distributed
+from facezoo.heads.centres import products, sample_rows, split
 from facezoo.registry import HEADS, LOSSES
 from facezoo.types import InputError
 
-SHORTEST = 1e-6
-"""A vector shorter than this has no direction: its cosines and gradients are 0."""
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+DRAWN = 4096
+"""Centres drawn at once; every rank draws all of them and keeps its own, so that the start does not depend on ranks."""
 
 
 class Classifier(nn.Module):
     """Class centres with a margin and a loss: embeddings and labels to named losses.
+
+    Under several ranks each owns a part of the classes (`facezoo.distributed.bounds`): embeddings and labels of all
+    ranks come together, every rank computes its columns for the whole batch, and the losses, which are those of the
+    whole batch, are the same on all ranks. The gradients are those of one process with that batch, once
+    DistributedDataParallel has averaged those of the backbone.
 
     It computes in float32 (float64 stays), also under autocast: near 1 a half-precision cosine moves in steps that
     are wider than a margin's effect.
 
     Args:
         embedding_dim: D.
-        num_classes: C.
+        num_classes: C, over all ranks.
         margin: forward(cosine (B, C), labels (B,), norms (B, 1)) -> logits (B, C); see `facezoo.heads.margin`.
         loss: forward(logits (B, C), labels (B,)) -> scalar; see `facezoo.heads.losses`.
+        sample_rate: share of its classes that a rank takes part with in a training step, those of the batch always;
+            Partial FC, https://arxiv.org/abs/2010.05222. Below 1 the centres' gradient is sparse, see
+            `facezoo.optim`: rows that are not sampled do not move and are not decayed.
+        sub_centres: K centres a class, of which the nearest counts, as in sub-center ArcFace (ECCV 2020,
+            https://www.ecva.net/papers/eccv_2020/papers_ECCV/papers/123560715.pdf); 1 is off.
+        centres: how the centres are stored, `fp32` or `bf16`.
 
     Attributes:
-        weight: the class centres (C, D), of any length.
+        weight: this rank's class centres (C_r, D), of any length; (C_r, K, D) with sub-centres.
+        first, last: this rank's classes are first..last - 1.
     """
 
-    def __init__(self, embedding_dim: int, num_classes: int, margin: nn.Module, loss: nn.Module) -> None:
+    def __init__(
+        self,
+        embedding_dim: int,
+        num_classes: int,
+        margin: nn.Module,
+        loss: nn.Module,
+        sample_rate: float = 1.0,
+        sub_centres: int = 1,
+        centres: Literal["fp32", "bf16"] = "fp32",
+    ) -> None:
         super().__init__()
         if embedding_dim < 1 or num_classes < 1:
             raise InputError(f"head: {num_classes} classes of {embedding_dim} dimensions; both must be at least 1")
+        if num_classes < distributed.ranks():
+            raise InputError(f"head: {num_classes} classes cannot be shared by {distributed.ranks()} processes")
+        if not 0 < sample_rate <= 1:
+            raise InputError(f"head: sample_rate is {sample_rate}, it must be above 0 and at most 1")
+        if not 1 <= sub_centres <= 64:
+            raise InputError(f"head: sub_centres is {sub_centres}, it must be 1 to 64")
         self.embedding_dim, self.num_classes = embedding_dim, num_classes
         self.margin, self.loss = margin, loss
-        self.weight = nn.Parameter(torch.empty(num_classes, embedding_dim))
+        self.sample_rate, self.sub_centres = sample_rate, sub_centres
+        self.first, self.last = distributed.own_bounds(num_classes)
+        shape = (sub_centres, embedding_dim) if sub_centres > 1 else (embedding_dim,)
+        self.weight = nn.Parameter(torch.empty(self.last - self.first, *shape, dtype=DTYPES[centres]))
         self.reset_parameters()
 
+    @torch.no_grad()
     def reset_parameters(self) -> None:
         """Draw the centres from N(0, 0.01)."""
-        nn.init.normal_(self.weight, std=0.01)
+        for start in range(0, self.num_classes, DRAWN):
+            stop = min(start + DRAWN, self.num_classes)
+            drawn = torch.empty(stop - start, *self.weight.shape[1:], device=self.weight.device).normal_(std=0.01)
+            own = slice(max(start, self.first) - start, max(min(stop, self.last), start) - start)
+            if own.stop > own.start:
+                self.weight[start + own.start - self.first : start + own.stop - self.first] = drawn[own]
 
     def forward(self, embeddings: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Losses by name from embeddings (B, D), not normalised, and labels (B,) int64.
+        """Losses by name from this rank's embeddings (b, D), not normalised, and labels (b,) int64 among all classes.
 
         `classification`, and the margin's `penalty` if it has one; their sum is what to minimise.
         """
         with torch.autocast(embeddings.device.type, enabled=False):
-            logits, norms = self._logits(embeddings, labels)
-            losses = {"classification": self.loss(logits, labels)}
+            logits, columns, norms = self._logits(embeddings, labels)
+            losses = {"classification": distributed.shared(self.loss(logits, columns))}
             if penalty := getattr(self.margin, "penalty", None):
-                losses["penalty"] = penalty(norms)
+                losses["penalty"] = distributed.shared(penalty(norms))
         return losses
 
     def logits(self, embeddings: Tensor, labels: Tensor) -> Tensor:
-        """Logits (B, C) with the margin, float32."""
+        """Logits (B, n) with the margin, float32: the whole batch against the columns that take part on this rank."""
         with torch.autocast(embeddings.device.type, enabled=False):
             return self._logits(embeddings, labels)[0]
 
-    def _logits(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def _logits(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (B, n), the true classes' columns (B,) and the embeddings' norms (B, 1)."""
         exact = torch.promote_types(embeddings.dtype, torch.float32)
-        directions, norms = split(embeddings.to(exact))
-        centres = self.weight.to(exact)
-        if getattr(self.margin, "unit_centres", True):
-            centres = split(centres)[0]
-        return self.margin(F.linear(directions, centres), labels, norms), norms
+        directions, norms = split(distributed.gather_rows(embeddings.to(exact)))
+        classes = distributed.gather_rows(labels)
+        columns, rows = self._columns(classes)
+        unit = getattr(self.margin, "unit_centres", True)
+        cosine = products(directions, self.weight, rows, unit)
+        if self.sub_centres > 1:
+            cosine = cosine.amax(2)
+        if getattr(self.margin, "per_class", ()):
+            return self.margin(cosine, columns, norms, classes), columns, norms
+        return self.margin(cosine, columns, norms), columns, norms
+
+    def _columns(self, classes: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Each row's true column, -1 where another rank has it, and which of this rank's classes are the columns."""
+        if classes.device.type == "cpu" and len(classes) and not 0 <= classes.min() <= classes.max() < self.num_classes:
+            found = f"{int(classes.min())} to {int(classes.max())}"
+            raise InputError(f"head: labels are {found}, they must be 0 to {self.num_classes - 1}")
+        own = (classes >= self.first) & (classes < self.last)
+        columns = torch.where(own, classes - self.first, -1)
+        if self.sample_rate == 1 or not self.training:
+            return columns, None
+        here = self.last - self.first
+        rows = sample_rows(here, max(1, int(self.sample_rate * here)), columns[own].unique())
+        return torch.where(own, torch.searchsorted(rows, columns), -1), rows
 
     def extra_repr(self) -> str:
-        return f"embedding_dim={self.embedding_dim}, num_classes={self.num_classes}"
+        own = "" if self.last - self.first == self.num_classes else f", here {self.first} to {self.last - 1}"
+        return (
+            f"embedding_dim={self.embedding_dim}, num_classes={self.num_classes}{own}, "
+            f"sample_rate={self.sample_rate:g}, sub_centres={self.sub_centres}"
+        )
 
 
-def split(vectors: Tensor) -> tuple[Tensor, Tensor]:
-    """Directions (N, D) and norms (N, 1) of (N, D); a vector without length has direction 0 and gradient 0."""
-    norms = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-    return vectors / norms.masked_fill(norms < SHORTEST, torch.inf), norms
-
-
-def create_head(spec: str, embedding_dim: int, num_classes: int, loss: str = "cross_entropy") -> Classifier:
+def create_head(
+    spec: str,
+    embedding_dim: int,
+    num_classes: int,
+    loss: str = "cross_entropy",
+    sample_rate: float = 1.0,
+    sub_centres: int = 1,
+    centres: Literal["fp32", "bf16"] = "fp32",
+) -> Classifier:
     """A classifier from the spec strings of a margin and a loss, such as `arcface:margin=0.5` and `focal:gamma=2`."""
-    return Classifier(embedding_dim, num_classes, HEADS.create(spec), LOSSES.create(loss))
+    given = {"num_classes": num_classes}
+    return Classifier(
+        embedding_dim,
+        num_classes,
+        HEADS.create(spec, **HEADS.taken(spec, given)),
+        LOSSES.create(loss, **LOSSES.taken(loss, given)),
+        sample_rate,
+        sub_centres,
+        centres,
+    )

@@ -44,4 +44,4 @@ class Combined(nn.Module):
             target = torch.cos(self.m1 * torch.acos(inside(target)) + self.m2) - self.m3
         if self.filter > 0:
             cosine = torch.where(cosine > self.filter, torch.zeros_like(cosine), cosine)
-        return self.scale * put_target(cosine, labels, target)
+        return put_target(cosine, labels, target, self.scale)

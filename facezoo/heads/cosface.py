@@ -23,7 +23,7 @@ class CosFace(nn.Module):
 
     def forward(self, cosine: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
         """Logits (B, C) from cosines (B, C), labels (B,) and embedding norms (B, 1)."""
-        return self.scale * put_target(cosine, labels, take_target(cosine, labels) - self.margin)
+        return put_target(cosine, labels, take_target(cosine, labels) - self.margin, self.scale)
 
 
 @HEADS.register

@@ -1,17 +1,57 @@
 """What is made of the logits: a loss is a choice beside the margin.
 
-A loss is an nn.Module with forward(logits (B, C), labels (B,)) -> scalar.
+A loss is an nn.Module with forward(logits (B, C), labels (B,)) -> scalar, the mean over the batch. As for a margin,
+the columns may be a part of the classes and a label may be -1: what sums over classes goes through `surprise` or
+`facezoo.heads.margin.over_classes`.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
+from facezoo import distributed
+from facezoo.heads.margin import take_target
 from facezoo.registry import LOSSES
 from facezoo.types import InputError
+
+
+def surprise(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """-ln p (B,) of the true class, and the mean (B,) of -ln p over all classes, the columns of all ranks together.
+
+    Nothing of the size of the logits is kept but the logits, and the backward pass makes one such matrix.
+    """
+    return _Surprise.apply(logits, labels)
+
+
+class _Surprise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        top = distributed.largest(logits.amax(1))
+        # Row by row: exponentials of the whole matrix would be a second one.
+        sums = torch.stack([(row - high).exp_().sum() for row, high in zip(logits, top, strict=True)])
+        present = labels >= 0
+        true = take_target(logits, labels)[:, 0].masked_fill(~present, 0)
+        columns = torch.full_like(sums, logits.shape[1])
+        sums, true, means, columns = distributed.total(torch.stack([sums, true, logits.sum(1), columns]))
+        log_sum = top + sums.log()
+        ctx.save_for_backward(logits, labels, log_sum)
+        ctx.columns = columns
+        return log_sum - true, log_sum - means / columns
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        logits, labels, log_sum = ctx.saved_tensors
+        of_true, of_mean = distributed.total(torch.stack(gradients))
+        result = (logits - log_sum[:, None]).exp_().mul_((of_true + of_mean)[:, None])
+        result -= (of_mean / ctx.columns)[:, None]
+        present = (labels >= 0)[:, None]
+        taken = (-of_true[:, None]).masked_fill(~present, 0)
+        return result.scatter_add_(1, labels.clamp(min=0)[:, None], taken), None
 
 
 @LOSSES.register(name="cross_entropy")
@@ -20,8 +60,10 @@ class CrossEntropy(nn.Module):
 
     Args:
         smoothing: epsilon of label smoothing, https://arxiv.org/abs/1512.00567: this share of the target is spread
-            evenly over all classes.
+            evenly over all classes, under Partial FC over the sampled ones.
     """
+
+    formula = "(1 - smoothing) (-ln p_y) + smoothing mean_j(-ln p_j)"
 
     def __init__(self, smoothing: float = 0.0) -> None:
         super().__init__()
@@ -30,7 +72,8 @@ class CrossEntropy(nn.Module):
         self.smoothing = smoothing
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(logits, labels, label_smoothing=self.smoothing)
+        true, spread = surprise(logits, labels)
+        return ((1 - self.smoothing) * true + self.smoothing * spread).mean() if self.smoothing else true.mean()
 
 
 @LOSSES.register(name="label_smoothing")
@@ -49,6 +92,8 @@ class Focal(nn.Module):
             cross-entropy by the probability it stands for, as face.evoLVe and TFace train.
     """
 
+    formula = "(1 - p_y)^gamma (-ln p_y)"
+
     def __init__(self, gamma: float = 2.0, reduction: Literal["mean", "batch_mean"] = "mean") -> None:
         super().__init__()
         if gamma < 0:
@@ -56,7 +101,9 @@ class Focal(nn.Module):
         self.gamma, self.reduction = gamma, reduction
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        surprise = F.cross_entropy(logits, labels, reduction="mean" if self.reduction == "batch_mean" else "none")
+        true, _ = surprise(logits, labels)
+        if self.reduction == "batch_mean":
+            true = true.mean()
         # expm1 keeps 1 - p exact for confident samples; the clamp keeps the power's slope finite where p rounds to 1.
-        missing = (-(-surprise).expm1()).clamp(min=1e-12)
-        return (missing**self.gamma * surprise).mean()
+        missing = (-(-true).expm1()).clamp(min=1e-12)
+        return (missing**self.gamma * true).mean()

@@ -1,21 +1,35 @@
 """What the margins share: the cosine of the true class, taken and put back, and an angle added to it.
 
 A margin is an nn.Module with forward(cosine (B, C), labels (B,), norms (B, 1)) -> logits (B, C). Only the true
-class's column and, where the paper says so, hard negatives change. A label of -1 says that the row's true class
-is not among the columns: no margin is put there.
+class's column and, where the paper says so, negatives change.
 
-A margin may have two things more:
+The columns may be a part of the classes: those of one rank, or those that were sampled. A label is the true class's
+column, or -1 where that is on another rank; the rows are the whole batch of all ranks. So a margin takes what is
+beyond its own columns from here: `true_cosine` is known on every rank, `over_classes` adds up all ranks' columns.
 
-- `penalty(norms) -> scalar`: a second loss, logged under its own name;
-- `unit_centres = False`: it takes the class centres as they are instead of scaled to length 1.
+A margin may have more:
+
+- `formula`: its logits in one line, for the list of heads;
+- `penalty(norms) -> scalar`: a second loss over the whole batch, logged under its own name;
+- `unit_centres = False`: it takes the class centres as they are instead of scaled to length 1;
+- `per_class = ("margins",)`: names of its parameters and buffers with one entry a class (C, ...), of which every
+  rank has all. Its forward then has a fourth argument, the rows' classes (B,) among all classes;
+- an option `num_classes`: it is given C when the head is made.
+
+State is buffers, updated in place and in training only; parameters go through `facezoo.distributed.replicated`
+before they are used. Then the state is the same on one rank and on many, and it is saved and resumed.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from facezoo import distributed
 
 
 def take_target(cosine: Tensor, labels: Tensor) -> Tensor:
@@ -23,11 +37,50 @@ def take_target(cosine: Tensor, labels: Tensor) -> Tensor:
     return cosine.gather(1, labels.clamp(min=0)[:, None])
 
 
-def put_target(cosine: Tensor, labels: Tensor, target: Tensor) -> Tensor:
-    """(B, C) with `target` (B, 1) in the true class's column; rows labelled -1 stay as they are."""
+def true_cosine(cosine: Tensor, labels: Tensor) -> Tensor:
+    """The true class's cosine (B, 1), whichever rank has its column; for what is compared with the negatives."""
+    target = take_target(cosine, labels)
+    return distributed.all_sum(target.masked_fill((labels < 0)[:, None], 0)) if distributed.ranks() > 1 else target
+
+
+def over_classes(values: Tensor) -> Tensor:
+    """The sums (B, 1) over all classes of (B, C), the columns of other ranks included."""
+    return distributed.all_sum(values.sum(1, keepdim=True))
+
+
+def negatives(cosine: Tensor, labels: Tensor) -> Tensor:
+    """(B, C) bool: every column but the true class's."""
+    mask = torch.ones_like(cosine, dtype=torch.bool)
     index = labels.clamp(min=0)[:, None]
-    present = (labels >= 0)[:, None]
-    return cosine.scatter(1, index, torch.where(present, target, cosine.gather(1, index)))
+    return mask.scatter(1, index, (labels < 0)[:, None])
+
+
+def put_target(cosine: Tensor, labels: Tensor, target: Tensor, scale: float | Tensor = 1.0) -> Tensor:
+    """scale * (B, C) with `target` (B, 1) in the true class's column; rows labelled -1 keep their own.
+
+    The one copy of the matrix that a margin needs, also in the backward pass. `scale` gets no gradient.
+    """
+    return _PutTarget.apply(cosine, labels, target, scale)
+
+
+class _PutTarget(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, cosine: Tensor, labels: Tensor, target: Tensor, scale: float | Tensor) -> Tensor:
+        ctx.save_for_backward(labels)
+        ctx.scale = scale
+        index, present = labels.clamp(min=0)[:, None], (labels >= 0)[:, None]
+        logits = cosine * scale
+        return logits.scatter_(1, index, torch.where(present, target * scale, logits.gather(1, index)))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, Tensor, None]:
+        (labels,) = ctx.saved_tensors
+        index, present = labels.clamp(min=0)[:, None], (labels >= 0)[:, None]
+        for_cosine = gradients[0] * ctx.scale
+        own = for_cosine.gather(1, index)
+        for_target = own.masked_fill(~present, 0)
+        return for_cosine.scatter_(1, index, own.masked_fill(present, 0)), None, for_target, None
 
 
 def inside(cosine: Tensor) -> Tensor:
@@ -40,7 +93,9 @@ def inside(cosine: Tensor) -> Tensor:
     return cosine.clamp(-limit, limit)
 
 
-def add_angle(cosine: Tensor, angle: float) -> Tensor:
-    """cos(theta + angle) of cosines cos(theta): no arccos, finite gradients everywhere."""
+def add_angle(cosine: Tensor, angle: float | Tensor) -> Tensor:
+    """cos(theta + angle) of cosines cos(theta), (B, 1): no arccos, finite gradients everywhere."""
     sine = (1 - inside(cosine).square()).sqrt()
+    if isinstance(angle, Tensor):
+        return cosine * angle.cos() - sine * angle.sin()
     return cosine * math.cos(angle) - sine * math.sin(angle)

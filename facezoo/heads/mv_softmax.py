@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from facezoo.heads.margin import add_angle, put_target, take_target
+from facezoo.heads.margin import add_angle, put_target, true_cosine
 from facezoo.registry import HEADS
 
 
@@ -15,8 +15,7 @@ from facezoo.registry import HEADS
 class MVSoftmax(nn.Module):
     """Weighs misclassified negatives up; https://arxiv.org/abs/1912.00833.
 
-    A negative is hard if its cosine is above the true class's cosine after the margin. That cosine is needed: in a
-    row labelled -1, whose true class is not among the columns, no negative counts as hard.
+    A negative is hard if its cosine is above the true class's cosine after the margin.
 
     Args:
         margin: m, taken from the cosine of the true class (`am`) or added to its angle, radians (`arc`).
@@ -40,11 +39,10 @@ class MVSoftmax(nn.Module):
 
     def forward(self, cosine: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
         """Logits (B, C) from cosines (B, C), labels (B,) and embedding norms (B, 1)."""
-        plain = take_target(cosine, labels)
+        plain = true_cosine(cosine, labels)
         target = plain - self.margin if self.kind == "am" else add_angle(plain, self.margin)
         hard = self.weight * cosine + self.weight - 1
-        limit = target.masked_fill(labels[:, None] < 0, torch.inf)
-        logits = torch.where(cosine > limit, hard, cosine)
+        logits = torch.where(cosine > target, hard, cosine)
         if self.easy_margin:
             target = torch.where(plain > (self.margin if self.kind == "am" else 0), target, plain)
-        return self.scale * put_target(logits, labels, target)
+        return put_target(logits, labels, target, self.scale)

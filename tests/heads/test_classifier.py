@@ -114,15 +114,6 @@ def test_label_smoothing_spreads_its_share_over_all_classes():
     torch.testing.assert_close(LOSSES.create("label_smoothing")(logits, labels), wanted)
 
 
-def test_a_classifier_compiles_to_one_graph():
-    head = create_head("arcface", 8, 5)
-    embeddings, labels = batch()
-    compiled = torch.compile(head, backend="eager", fullgraph=True)
-    torch.testing.assert_close(
-        compiled(embeddings, labels)["classification"], head(embeddings, labels)["classification"]
-    )
-
-
 def test_a_margin_is_any_module_with_the_signature():
     class Shift(nn.Module):
         def forward(self, cosine, labels, norms):

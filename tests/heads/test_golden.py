@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from facezoo.heads import Classifier
+from facezoo.heads.centres import products, split
 from facezoo.registry import HEADS, LOSSES
 
 pytestmark = pytest.mark.golden
@@ -197,4 +198,8 @@ def test_combined_logits_with_missing_labels_are_insightfaces(golden, golden_roo
     labels = torch.from_numpy(wanted["labels"])
     for kind, hyper in meta["hyper"].items():
         spec = combined({"hyper": {"interclass_filtering_threshold": 0, **hyper}})
-        close(golden, head_for(spec, weight).logits(embeddings, labels), wanted[f"{kind}.logits"], LOGITS)
+        head = head_for(spec, weight)
+        cosine = products(split(embeddings)[0], head.weight)
+        close(
+            golden, head.margin(cosine, labels, embeddings.norm(dim=1, keepdim=True)), wanted[f"{kind}.logits"], LOGITS
+        )

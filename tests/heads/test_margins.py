@@ -135,17 +135,6 @@ def test_a_row_without_its_true_class_gets_no_margin(spec):
     torch.testing.assert_close(absent[others], here[others])
 
 
-@pytest.mark.parametrize("spec", [spec for spec in SPECS if "mvsoftmax" in spec])
-def test_mv_softmax_without_the_true_class_weighs_no_negative_up(spec):
-    cosine, labels = cosines()
-    cosine[:, 0] = -0.9  # what stands in column 0 says nothing about the others
-    margin = HEADS.create(spec)
-
-    logits = margin(cosine, torch.full_like(labels, -1), torch.ones(len(labels), 1))
-
-    torch.testing.assert_close(logits, margin.scale * cosine)
-
-
 def head_of(spec: str, **given) -> Classifier:
     torch.manual_seed(0)
     return create_head(spec, embedding_dim=16, num_classes=7, **given)

@@ -1,0 +1,65 @@
+"""What torchrun starts in test_ranks: every head on this rank's part of one global batch."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import torch
+
+from facezoo import distributed
+from facezoo.heads import create_head
+
+ROWS, DIM, CLASSES, STEPS = 11, 8, 13, 3
+
+
+def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The global batch of a step: easy, hard and opposite targets, norms from 1 to 60."""
+    generator = torch.Generator().manual_seed(step)
+    labels = torch.randint(CLASSES, (ROWS,), generator=generator)
+    embeddings = torch.randn(ROWS, DIM, generator=generator, dtype=torch.float64)
+    return embeddings * torch.linspace(0.5, 20, ROWS)[:, None], labels
+
+
+def results(spec: str, loss: str, **options) -> dict[str, list[torch.Tensor]]:
+    """Losses, gradients and state of a few steps with fixed centres, those of all ranks put together."""
+    torch.manual_seed(0)
+    head = create_head(spec, DIM, CLASSES, loss, **options).double()
+    found: dict[str, list[torch.Tensor]] = {}
+    for step in range(STEPS):
+        torch.manual_seed(step)
+        embeddings, labels = batch(step)
+        first, last = distributed.own_bounds(ROWS)
+        own = embeddings[first:last].requires_grad_()
+        losses = head(own, labels[first:last])
+        head.zero_grad()
+        sum(losses.values()).backward()
+        for name, value in losses.items():
+            found.setdefault(f"loss {name}", []).append(value.detach())
+        # DistributedDataParallel averages what the gather multiplied.
+        gradient = own.grad / distributed.ranks()
+        found.setdefault("embeddings", []).append(torch.cat(distributed.gather_objects(gradient)))
+        for name, parameter in head.named_parameters():
+            if parameter.grad is None:
+                continue
+            whole = parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad
+            parts = distributed.gather_objects(whole)
+            found.setdefault(f"gradient {name}", []).append(torch.cat(parts) if name == "weight" else parts[0])
+            assert name == "weight" or all(torch.equal(part, parts[0]) for part in parts), name
+        for name, buffer in head.named_buffers():
+            parts = distributed.gather_objects(buffer.clone())
+            found.setdefault(f"state {name}", []).append(parts[0])
+            assert all(torch.allclose(part, parts[0], rtol=1e-12) for part in parts), name
+    return found
+
+
+def main(cases: str, out: str) -> None:
+    torch.set_num_threads(1)
+    with distributed.process_group("cpu"):
+        found = {str(case): results(case[0], case[1], **case[2]) for case in json.loads(cases)}
+        if distributed.is_first():
+            torch.save(found, out)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

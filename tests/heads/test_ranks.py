@@ -1,0 +1,53 @@
+"""One rank, two and three give the same losses, gradients and state, with any head."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from facezoo.registry import HEADS, LOSSES
+
+SCRIPT = Path(__file__).parent / "ranks.py"
+SPEC = importlib.util.spec_from_file_location("facezoo_test_ranks", SCRIPT)
+ranks = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(ranks)
+
+CASES = [
+    *([name, "cross_entropy", {}] for name in HEADS.names()),
+    *(["cosface:scale=8", name, {}] for name in LOSSES.names()),
+    *([name, "cross_entropy", {"sub_centres": 3}] for name in ("arcface", "mvsoftmax")),
+]
+
+
+def torchrun(count: int, *tokens: object) -> None:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*command, *map(str, tokens)], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Results by number of ranks: all heads in one go."""
+    folder = tmp_path_factory.mktemp("ranks")
+    everything = {1: {str(case): ranks.results(case[0], case[1], **case[2]) for case in CASES}}
+    for count in (2, 3):
+        torchrun(count, SCRIPT, json.dumps(CASES), folder / f"{count}.pt")
+        everything[count] = torch.load(folder / f"{count}.pt", weights_only=True)
+    return everything
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_any_number_of_ranks_gives_the_same(found, case):
+    alone = found[1][str(case)]
+    for count in (2, 3):
+        together = found[count][str(case)]
+        assert set(together) == set(alone)
+        for name, values in alone.items():
+            for value, other in zip(values, together[name], strict=True):
+                torch.testing.assert_close(other, value, rtol=1e-9, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
