@@ -25,6 +25,10 @@ class ModelConfig:
         loss: spec string of what the logits are scored with.
         mode: spec string of how a batch becomes losses.
         start: model file whose weights the backbone starts from; empty for a fresh start.
+        start_head: head file or run folder whose centres the classes of the same names start from.
+        sample_rate: share of its classes that each process takes part with in a step (Partial FC); 1 takes all.
+        sub_centres: centres a class, of which the nearest counts; 1 is off.
+        centres: how class centres are stored.
     """
 
     backbone: str = "mobilefacenet"
@@ -32,6 +36,10 @@ class ModelConfig:
     loss: str = "cross_entropy"
     mode: str = "conventional"
     start: str = ""
+    start_head: str = ""
+    sample_rate: float = 1.0
+    sub_centres: int = 1
+    centres: Literal["fp32", "bf16"] = "fp32"
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,7 @@ class DataConfig:
     Attributes:
         train: spec string of the dataset, such as `folder:root=data/faces`.
         transforms: spec strings, applied in order.
-        batch_size: crops per step of the optimiser and process, before accumulation.
+        batch_size: crops per step of the optimiser over all processes, before accumulation.
         workers: processes that read and augment; 0 reads in the training process.
         template: the alignment template the crops were made with; it goes into the model's contract.
     """
