@@ -1,5 +1,31 @@
 """Backbones: one file per family, one registered function per variant."""
 
-from facezoo.backbones import ir, iresnet, mobilefacenet, timm
+from facezoo.backbones import (
+    attention,
+    edgeface,
+    fbnet,
+    inception_resnet_v1,
+    ir,
+    iresnet,
+    light_cnn,
+    mobilefacenet,
+    repvgg,
+    tf_nas,
+    timm,
+    vit,
+)
 
-__all__ = ["ir", "iresnet", "mobilefacenet", "timm"]
+__all__ = [
+    "attention",
+    "edgeface",
+    "fbnet",
+    "inception_resnet_v1",
+    "ir",
+    "iresnet",
+    "light_cnn",
+    "mobilefacenet",
+    "repvgg",
+    "tf_nas",
+    "timm",
+    "vit",
+]

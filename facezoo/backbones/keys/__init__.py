@@ -3,7 +3,32 @@
 Facts about checkpoint files of FaceX-Zoo, face.evoLVe, TFace, AdaFace, CVLface, insightface's arcface_torch and others.
 """
 
-from facezoo.backbones.keys import ir, mobilefacenet
+from facezoo.backbones.keys import (
+    attention,
+    edgeface,
+    fbnet,
+    inception_resnet_v1,
+    ir,
+    light_cnn,
+    mobilefacenet,
+    repvgg,
+    tf_nas,
+    vit,
+)
 from facezoo.backbones.keys.layout import LAYOUTS, Layout, reference_keys
 
-__all__ = ["LAYOUTS", "Layout", "ir", "mobilefacenet", "reference_keys"]
+__all__ = [
+    "LAYOUTS",
+    "Layout",
+    "attention",
+    "edgeface",
+    "fbnet",
+    "inception_resnet_v1",
+    "ir",
+    "light_cnn",
+    "mobilefacenet",
+    "reference_keys",
+    "repvgg",
+    "tf_nas",
+    "vit",
+]
