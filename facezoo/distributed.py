@@ -92,6 +92,16 @@ def from_first(value: Any) -> Any:
     return box[0]
 
 
+@torch.no_grad()
+def broadcast(value: Tensor) -> Tensor:
+    """The first rank's tensor on all ranks, without gradient: for random numbers that all must agree on."""
+    if ranks() == 1:
+        return value
+    value = value.detach().clone()
+    dist.broadcast(value, src=0)
+    return value
+
+
 def gather_objects(value: Any) -> list[Any]:
     """Every rank's value, in rank order, on all ranks; plain data, no foreign objects."""
     if ranks() == 1:

@@ -1,6 +1,15 @@
 """Heads: a margin per paper, the classifier that owns the class centres, and the losses beside the margin."""
 
-from facezoo.heads import arcface, combined, cosface, losses, mv_softmax, softmax
-from facezoo.heads.classifier import Classifier, create_head
-
-__all__ = ["Classifier", "arcface", "combined", "cosface", "create_head", "losses", "mv_softmax", "softmax"]
+from facezoo.heads import adaface as adaface
+from facezoo.heads import arcface as arcface
+from facezoo.heads import cifp as cifp
+from facezoo.heads import combined as combined
+from facezoo.heads import cosface as cosface
+from facezoo.heads import elasticface as elasticface
+from facezoo.heads import losses as losses
+from facezoo.heads import mv_softmax as mv_softmax
+from facezoo.heads import softmax as softmax
+from facezoo.heads import uniface as uniface
+from facezoo.heads import x2_softmax as x2_softmax
+from facezoo.heads.classifier import Classifier as Classifier
+from facezoo.heads.classifier import create_head as create_head

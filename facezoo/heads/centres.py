@@ -71,6 +71,8 @@ class _Products(torch.autograd.Function):
         for first, last, centres in _blocks(weight, rows, directions.dtype):
             part = gradient[:, first:last] * inverse[first:last]
             for_directions.addmm_(part, centres)
+            if not ctx.needs_input_grad[1]:
+                continue
             moved = flat[first:last] if exact else directions.new_empty(last - first, flat.shape[1])
             torch.mm(part.T, directions, out=moved)
             if ctx.unit:  # a centre's length has no say: only what is across it counts
@@ -78,6 +80,8 @@ class _Products(torch.autograd.Function):
                 moved.addcmul_(centres, along[:, None], value=-1)
             if not exact:
                 flat[first:last] = moved
+        if not ctx.needs_input_grad[1]:
+            return for_directions, None, None, None
         if rows is not None:
             for_weight = torch.sparse_coo_tensor(
                 rows[None], for_weight, weight.shape, is_coalesced=True, check_invariants=False

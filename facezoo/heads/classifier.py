@@ -106,13 +106,16 @@ class Classifier(nn.Module):
         directions, norms = split(distributed.gather_rows(embeddings.to(exact)))
         classes = distributed.gather_rows(labels)
         columns, rows = self._columns(classes)
-        unit = getattr(self.margin, "unit_centres", True)
-        cosine = products(directions, self.weight, rows, unit)
-        if self.sub_centres > 1:
-            cosine = cosine.amax(2)
+        arguments = [self._cosine(directions, self.weight, rows), columns, norms]
         if getattr(self.margin, "per_class", ()):
-            return self.margin(cosine, columns, norms, classes), columns, norms
-        return self.margin(cosine, columns, norms), columns, norms
+            arguments.append(classes)
+        if getattr(self.margin, "fixed_centres", False):
+            arguments.append(self._cosine(directions, self.weight.detach(), rows))
+        return self.margin(*arguments), columns, norms
+
+    def _cosine(self, directions: Tensor, weight: Tensor, rows: Tensor | None) -> Tensor:
+        cosine = products(directions, weight, rows, getattr(self.margin, "unit_centres", True))
+        return cosine.amax(2) if self.sub_centres > 1 else cosine
 
     def _columns(self, classes: Tensor) -> tuple[Tensor, Tensor | None]:
         """Each row's true column, -1 where another rank has it, and which of this rank's classes are the columns."""

@@ -14,6 +14,8 @@ A margin may have more:
 - `unit_centres = False`: it takes the class centres as they are instead of scaled to length 1;
 - `per_class = ("margins",)`: names of its parameters and buffers with one entry a class (C, ...), of which every
   rank has all. Its forward then has a fourth argument, the rows' classes (B,) among all classes;
+- `fixed_centres = True`: its forward then has a last argument, the same cosines (B, C) with a gradient that reaches
+  the embeddings and not the class centres;
 - an option `num_classes`: it is given C when the head is made.
 
 State is buffers, updated in place and in training only; parameters go through `facezoo.distributed.replicated`
