@@ -109,6 +109,9 @@ class Classifier(nn.Module):
         arguments = [self._cosine(directions, self.weight, rows), columns, norms]
         if getattr(self.margin, "per_class", ()):
             arguments.append(classes)
+        if getattr(self.margin, "column_classes", False):
+            own = torch.arange(self.last - self.first, device=classes.device) if rows is None else rows
+            arguments.append(own + self.first)
         if getattr(self.margin, "fixed_centres", False):
             arguments.append(self._cosine(directions, self.weight.detach(), rows))
         return self.margin(*arguments), columns, norms

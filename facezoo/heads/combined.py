@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
-from facezoo.heads.margin import add_angle, inside, put_target, take_target
+from facezoo.heads.margin import add_angle, inside, put_target, straight_through, take_target
 from facezoo.registry import HEADS
 from facezoo.types import InputError
 
@@ -23,25 +25,41 @@ class Combined(nn.Module):
         scale: s, the inverse temperature.
         filter: negatives with a cosine above it are left out (cosine and gradient 0): they are taken for other
             photos of the same person; https://arxiv.org/abs/2203.15565. 0 filters nothing.
+        gradient: `exact`, or `straight_through`, which leaves the margin out of the derivative, as insightface does.
     """
 
+    formula = "target s (cos(m1 theta + m2) - m3); negatives s c_j, 0 where c_j > filter"
+
     def __init__(
-        self, m1: float = 1.0, m2: float = 0.3, m3: float = 0.2, scale: float = 64.0, filter: float = 0.0
+        self,
+        m1: float = 1.0,
+        m2: float = 0.3,
+        m3: float = 0.2,
+        scale: float = 64.0,
+        filter: float = 0.0,
+        gradient: Literal["exact", "straight_through"] = "exact",
     ) -> None:
         super().__init__()
         if m1 < 1:
             raise InputError(f"combined: m1 is {m1}, it must be at least 1")
         if not 0 <= filter < 1:
             raise InputError(f"combined: filter is {filter}, it must be a cosine from 0 (off) to below 1")
-        self.m1, self.m2, self.m3, self.scale, self.filter = m1, m2, m3, scale, filter
+        self.m1, self.m2, self.m3 = m1, m2, m3
+        self.scale, self.filter, self.gradient = scale, filter, gradient
 
     def forward(self, cosine: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
         """Logits (B, C) from cosines (B, C), labels (B,) and embedding norms (B, 1)."""
-        target = take_target(cosine, labels)
+        plain = take_target(cosine, labels)
         if self.m1 == 1:  # no arccos is needed, and near 1 none is more exact
-            target = add_angle(target, self.m2) - self.m3
+            target = add_angle(plain, self.m2) - self.m3
         else:
-            target = torch.cos(self.m1 * torch.acos(inside(target)) + self.m2) - self.m3
+            target = torch.cos(self.m1 * torch.acos(inside(plain)) + self.m2) - self.m3
+        if self.gradient == "straight_through":
+            target = straight_through(target, plain)
         if self.filter > 0:
             cosine = torch.where(cosine > self.filter, torch.zeros_like(cosine), cosine)
         return put_target(cosine, labels, target, self.scale)
+
+
+# insightface's own class drops m1 and m2 where m3 is set: its CosFace is `cosface@insightface`.
+HEADS.preset("combined@insightface", "combined:m1=1,m2=0.5,m3=0,gradient=straight_through")

@@ -17,6 +17,8 @@ class CosFace(nn.Module):
         scale: s, the inverse temperature.
     """
 
+    formula = "target s (c - m); negatives s c_j"
+
     def __init__(self, margin: float = 0.35, scale: float = 64.0) -> None:
         super().__init__()
         self.margin, self.scale = margin, scale
@@ -30,3 +32,9 @@ class CosFace(nn.Module):
 def amsoftmax(margin: float = 0.35, scale: float = 30.0) -> CosFace:
     """The same formula with the scale of the AM-Softmax paper; https://arxiv.org/abs/1801.05599."""
     return CosFace(margin, scale)
+
+
+HEADS.preset("cosface@tface", "cosface:margin=0.4")
+HEADS.preset("cosface@insightface", "cosface:margin=0.4")
+HEADS.preset("amsoftmax@facexzoo", "amsoftmax:scale=32")
+HEADS.preset("amsoftmax@evolve", "amsoftmax:scale=32")

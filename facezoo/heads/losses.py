@@ -107,3 +107,7 @@ class Focal(nn.Module):
         # expm1 keeps 1 - p exact for confident samples; the clamp keeps the power's slope finite where p rounds to 1.
         missing = (-(-true).expm1()).clamp(min=1e-12)
         return (missing**self.gamma * true).mean()
+
+
+LOSSES.preset("focal@evolve", "focal:reduction=batch_mean")
+LOSSES.preset("focal@tface", "focal:reduction=batch_mean")

@@ -14,6 +14,8 @@ A margin may have more:
 - `unit_centres = False`: it takes the class centres as they are instead of scaled to length 1;
 - `per_class = ("margins",)`: names of its parameters and buffers with one entry a class (C, ...), of which every
   rank has all. Its forward then has a fourth argument, the rows' classes (B,) among all classes;
+- `column_classes = True`, with `per_class`: its forward then has a fifth argument, the columns' classes (C,) among all
+  classes;
 - `fixed_centres = True`: its forward then has a last argument, the same cosines (B, C) with a gradient that reaches
   the embeddings and not the class centres;
 - an option `num_classes`: it is given C when the head is made.
@@ -25,13 +27,16 @@ before they are used. Then the state is the same on one rank and on many, and it
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from facezoo import distributed
+from facezoo.types import InputError
+
+Fallback = Literal["linear", "cosine", "none"]
 
 
 def take_target(cosine: Tensor, labels: Tensor) -> Tensor:
@@ -101,3 +106,39 @@ def add_angle(cosine: Tensor, angle: float | Tensor) -> Tensor:
     if isinstance(angle, Tensor):
         return cosine * angle.cos() - sine * angle.sin()
     return cosine * math.cos(angle) - sine * math.sin(angle)
+
+
+def arc_target(
+    cosine: Tensor,
+    angle: float | Tensor,
+    fallback: Fallback = "linear",
+    fallback_margin: float = 0.0,
+    easy_margin: bool = False,
+) -> Tensor:
+    """cos(theta + angle) of cosines (B, 1), and what stands for it where theta + angle passes pi.
+
+    There the cosine would rise again. `linear` is cos(theta) - angle sin(angle), which keeps the logit falling;
+    `cosine` is cos(theta) - fallback_margin, with a jump; `none` leaves the formula. With `easy_margin` only
+    cosines above 0 are moved, and nothing passes pi.
+    """
+    moved = add_angle(cosine, angle)
+    if easy_margin:
+        return torch.where(cosine > 0, moved, cosine)
+    if fallback == "none":
+        return moved
+    angle = torch.as_tensor(angle, dtype=cosine.dtype, device=cosine.device)
+    instead = cosine - (angle * angle.sin() if fallback == "linear" else fallback_margin)
+    return torch.where(cosine > -angle.cos(), moved, instead)
+
+
+def check_fallback(name: str, fallback: Fallback, fallback_margin: float, easy_margin: bool) -> None:
+    """Refuse options of `arc_target` that would do nothing."""
+    if easy_margin and fallback != "linear":
+        raise InputError(f"{name}: with easy_margin=true nothing passes pi; leave fallback={fallback} out")
+    if fallback_margin and fallback != "cosine":
+        raise InputError(f"{name}: fallback_margin={fallback_margin} belongs to fallback=cosine, not to {fallback}")
+
+
+def straight_through(value: Tensor, cosine: Tensor) -> Tensor:
+    """`value` with the gradient of `cosine`: the margin is in the logit, its derivative is left out."""
+    return value.detach() + (cosine - cosine.detach())

@@ -26,6 +26,8 @@ class MVSoftmax(nn.Module):
             authors' code does; the paper's formula has no such condition.
     """
 
+    formula = "target s a, a = c - m or cos(theta + m); negatives s c_j, s (t c_j + t - 1) where c_j > a"
+
     def __init__(
         self,
         margin: float = 0.35,
@@ -46,3 +48,7 @@ class MVSoftmax(nn.Module):
         if self.easy_margin:
             target = torch.where(plain > (self.margin if self.kind == "am" else 0), target, plain)
         return put_target(logits, labels, target, self.scale)
+
+
+HEADS.preset("mvsoftmax@facexzoo", "mvsoftmax:easy_margin=true")
+HEADS.preset("mvsoftmax@evolve", "mvsoftmax:easy_margin=true")
