@@ -5,9 +5,11 @@ from facezoo.heads import adaface as adaface
 from facezoo.heads import adam_softmax as adam_softmax
 from facezoo.heads import arcface as arcface
 from facezoo.heads import arcnegface as arcnegface
+from facezoo.heads import centre_loss as centre_loss
 from facezoo.heads import cifp as cifp
 from facezoo.heads import circle_loss as circle_loss
 from facezoo.heads import combined as combined
+from facezoo.heads import contrastive as contrastive
 from facezoo.heads import cosface as cosface
 from facezoo.heads import curricularface as curricularface
 from facezoo.heads import elasticface as elasticface
@@ -17,7 +19,9 @@ from facezoo.heads import mv_softmax as mv_softmax
 from facezoo.heads import npcface as npcface
 from facezoo.heads import softmax as softmax
 from facezoo.heads import sphereface as sphereface
+from facezoo.heads import triplet as triplet
 from facezoo.heads import uniface as uniface
 from facezoo.heads import x2_softmax as x2_softmax
 from facezoo.heads.classifier import Classifier as Classifier
 from facezoo.heads.classifier import create_head as create_head
+from facezoo.heads.embedding_loss import create_embedding_losses as create_embedding_losses
