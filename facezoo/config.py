@@ -67,8 +67,9 @@ class OptimConfig:
 
     Attributes:
         name: optimiser.
-        lr: learning rate after warm-up, of the backbone and the head.
-        head_lr_scale: multiplies the learning rate of the head's centres.
+        lr: learning rate after warm-up.
+        groups: rules for parts, in order, such as `head:lr_scale=10` and `backbone.stem:lr_scale=0`; see
+            `facezoo.optim.groups`.
         momentum: of SGD.
         betas: of AdamW.
         weight_decay: on weights of convolutions, linear layers and class centres.
@@ -80,7 +81,7 @@ class OptimConfig:
 
     name: Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.1
-    head_lr_scale: float = 1.0
+    groups: list[str] = field(default_factory=list)
     momentum: float = 0.9
     nesterov: bool = False
     betas: tuple[float, float] = (0.9, 0.999)

@@ -143,7 +143,7 @@ def test_resuming_at_any_step_changes_nothing(faces, tmp_path, step):
         {"optim": {"nesterov": True}},
         {"optim": {"weight_decay": 0.5}},
         {"optim": {"weight_decay": 0.5, "decay_norms": True}},
-        {"optim": {"head_lr_scale": 10.0}},
+        {"optim": {"groups": ["head:lr_scale=10"]}},
         {"schedule": {"name": "step", "milestones": [0.5]}},
         {"schedule": {"name": "polynomial"}},
         {"model": {"loss": "focal"}},

@@ -22,5 +22,14 @@ class Mode(nn.Module, ABC):
     def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Named scalar losses of images (B, 3, H, W) RGB in [-1, 1] and labels (B,); the loop adds them up."""
 
+    def train(self, mode: bool = True) -> Mode:
+        """Training or evaluation mode; what is frozen as a whole stays in evaluation mode, with its statistics."""
+        super().train(mode)
+        for module in self.modules():
+            parameters = list(module.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
+                module.eval()
+        return self
+
     def after_step(self) -> None:
         """Called after every step of the optimiser, for moving averages and queues."""
