@@ -43,7 +43,9 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
 
 def _save(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
     with whole_file(path) as temporary:
+        mode = temporary.stat().st_mode
         safetensors.torch.save_file(tensors, temporary, metadata=header)
+        temporary.chmod(mode)  # the library lets only the owner read it
         _order_metadata(temporary)
 
 
