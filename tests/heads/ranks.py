@@ -1,4 +1,4 @@
-"""What torchrun starts in test_ranks: every head on this rank's part of one global batch."""
+"""What torchrun starts in test_ranks: every head and embedding loss on this rank's part of one global batch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import torch
 
 from facezoo import distributed
-from facezoo.heads import create_head
+from facezoo.heads import create_embedding_losses, create_head
 
 ROWS, DIM, CLASSES, STEPS = 11, 8, 13, 3
 
@@ -53,10 +53,35 @@ def results(spec: str, loss: str, **options) -> dict[str, list[torch.Tensor]]:
     return found
 
 
+def embedding_results(spec: str) -> dict[str, list[torch.Tensor]]:
+    """Loss, gradient and state of an embedding loss over a few steps."""
+    (loss,) = create_embedding_losses([spec], CLASSES, DIM).double().values()
+    found: dict[str, list[torch.Tensor]] = {}
+    for step in range(STEPS):
+        torch.manual_seed(step)
+        embeddings, labels = batch(step)[0], torch.arange(ROWS) % 4
+        first, last = distributed.own_bounds(ROWS)
+        own = embeddings[first:last].requires_grad_()
+        value = loss(own, labels[first:last])
+        value.backward()
+        found.setdefault("loss", []).append(value.detach())
+        gradient = own.grad / distributed.ranks()
+        found.setdefault("embeddings", []).append(torch.cat(distributed.gather_objects(gradient)))
+        for name, buffer in loss.named_buffers():
+            parts = distributed.gather_objects(buffer.clone())
+            found.setdefault(f"state {name}", []).append(parts[0])
+            assert all(torch.allclose(part, parts[0], rtol=1e-12) for part in parts), name
+    return found
+
+
+def results_of(case: list) -> dict[str, list[torch.Tensor]]:
+    return results(case[0], case[1], **case[2]) if len(case) == 3 else embedding_results(*case)
+
+
 def main(cases: str, out: str) -> None:
     torch.set_num_threads(1)
     with distributed.process_group("cpu"):
-        found = {str(case): results(case[0], case[1], **case[2]) for case in json.loads(cases)}
+        found = {str(case): results_of(case) for case in json.loads(cases)}
         if distributed.is_first():
             torch.save(found, out)
 

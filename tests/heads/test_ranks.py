@@ -1,4 +1,4 @@
-"""One rank, two and three give the same losses, gradients and state, with any head."""
+"""One rank, two and three give the same losses, gradients and state, with any head and embedding loss."""
 
 import importlib.util
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from facezoo.registry import HEADS, LOSSES
+from facezoo.registry import EMBEDDING_LOSSES, HEADS, LOSSES
 
 SCRIPT = Path(__file__).parent / "ranks.py"
 SPEC = importlib.util.spec_from_file_location("facezoo_test_ranks", SCRIPT)
@@ -20,7 +20,10 @@ SPEC.loader.exec_module(ranks)
 CASES = [
     *([name, "cross_entropy", {}] for name in HEADS.names()),
     *(["cosface:scale=8", name, {}] for name in LOSSES.names()),
-    *([name, "cross_entropy", {"sub_centres": 3}] for name in ("arcface", "mvsoftmax")),
+    *([name, "cross_entropy", {"sub_centres": 3}] for name in ("arcface", "mvsoftmax", "cifp")),
+    *([spec, "cross_entropy", {}] for spec in ("elasticarc@plus", "elasticcos@plus", "cifp:far=0.2,scale=2")),
+    *([name] for name in EMBEDDING_LOSSES.names()),
+    *([spec] for spec in ("triplet@facexzoo", "triplet@tface", "batch_hard@tface", "contrastive:mining=hard")),
 ]
 
 
@@ -35,7 +38,7 @@ def torchrun(count: int, *tokens: object) -> None:
 def found(tmp_path_factory):
     """Results by number of ranks: all heads in one go."""
     folder = tmp_path_factory.mktemp("ranks")
-    everything = {1: {str(case): ranks.results(case[0], case[1], **case[2]) for case in CASES}}
+    everything = {1: {str(case): ranks.results_of(case) for case in CASES}}
     for count in (2, 3):
         torchrun(count, SCRIPT, json.dumps(CASES), folder / f"{count}.pt")
         everything[count] = torch.load(folder / f"{count}.pt", weights_only=True)
