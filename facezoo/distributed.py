@@ -17,7 +17,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from facezoo.types import InputError
 
@@ -111,6 +112,14 @@ def gather_objects(value: Any) -> list[Any]:
     return values
 
 
+def averaged(module: nn.Module, left_alone: list[str], device: torch.device) -> nn.Module:
+    """The module with the gradients of its parameters averaged over ranks, but for those named."""
+    if ranks() == 1:
+        return module
+    module._ddp_params_and_buffers_to_ignore = left_alone  # type: ignore[assignment]
+    return DistributedDataParallel(module, device_ids=[device] if device.type == "cuda" else None)
+
+
 @torch.no_grad()
 def total(value: Tensor) -> Tensor:
     """The sum over ranks, without gradient."""
@@ -129,6 +138,15 @@ def largest(value: Tensor) -> Tensor:
     value = value.detach().clone()
     dist.all_reduce(value, op=dist.ReduceOp.MAX)
     return value
+
+
+@torch.no_grad()
+def copy_from_first(value: Tensor, device: torch.device) -> None:
+    """Overwrite a tensor with the first rank's, by way of the device that the ranks talk through."""
+    if ranks() > 1:
+        there = value.to(device)
+        dist.broadcast(there, src=0)
+        value.copy_(there)
 
 
 def all_sum(value: Tensor) -> Tensor:

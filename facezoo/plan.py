@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import torch
 
+from facezoo import distributed
 from facezoo.align import template_points
 from facezoo.checkpoint import load_model, load_weights
 from facezoo.config import Config
 from facezoo.data.transforms import create_transforms
+from facezoo.head_file import HeadFile
 from facezoo.heads.classifier import create_head
 from facezoo.optim import lr_at
 from facezoo.registry import BACKBONES, BENCHMARKS, DATASETS, MODES
-from facezoo.types import InputError
+from facezoo.types import Contract, InputError
 
 
 def describe(config: Config) -> str:
@@ -28,11 +30,10 @@ def describe(config: Config) -> str:
     """
     find_device(config.train.device)
     data = DATASETS.create(config.data.train)
-    backbone = create_backbone(config)
-    head = create_head(config.model.head, backbone.embedding_dim, len(data.classes), config.model.loss)
-    MODES.create(config.model.mode, backbone=backbone, head=head)
+    mode = create_mode(config, data.classes)
+    backbone, head = mode.backbone, mode.head
     create_transforms(config.data.transforms)
-    template_points(config.data.template, tuple(backbone.input_size))
+    create_contract(config, backbone, data)
     benchmarks = [BENCHMARKS.create(spec) for spec in config.validation.benchmarks]
     check_metric(config.validation.metric, benchmarks)
     per_epoch, total = steps_per_epoch(len(data), config), total_steps(len(data), config)
@@ -64,6 +65,43 @@ def total_steps(images: int, config: Config) -> int:
     return max(1, round(config.train.epochs * steps_per_epoch(images, config)))
 
 
+def create_mode(config: Config, classes: Sequence[str]) -> Any:
+    """The network and the head over these classes, in the mode of the config."""
+    model = config.model
+    backbone = create_backbone(config)
+    head = create_head(
+        model.head,
+        backbone.embedding_dim,
+        len(classes),
+        model.loss,
+        sample_rate=model.sample_rate,
+        sub_centres=model.sub_centres,
+        centres=model.centres,
+    )
+    if model.start_head:
+        HeadFile.read(Path(model.start_head)).fill(head, classes)
+    return MODES.create(model.mode, backbone=backbone, head=head)
+
+
+def create_contract(config: Config, backbone: Any, data: Any) -> Contract:
+    """What the model will expect and give.
+
+    Raises:
+        InputError: unknown alignment template.
+    """
+    size = tuple(backbone.input_size)
+    template_points(config.data.template, size)
+    kind = config.data.train.partition(":")[0]
+    return Contract(
+        name=config.name,
+        input_size=size,
+        template=config.data.template,
+        embedding_dim=backbone.embedding_dim,
+        flip=config.validation.flip,
+        training_data=f"{kind} of {len(data):,} images of {len(data.classes):,} identities",
+    )
+
+
 def create_backbone(config: Config) -> Any:
     """The network, with random weights or those of `model.start`."""
     backbone = BACKBONES.create(config.model.backbone)
@@ -73,14 +111,30 @@ def create_backbone(config: Config) -> Any:
     return backbone
 
 
+def check_ranks(config: Config) -> None:
+    """Refuse a batch that leaves a process with one crop, of which BatchNorm has no statistics.
+
+    Raises:
+        InputError: there are too many processes.
+    """
+    ranks = distributed.ranks()
+    if ranks > 1 and config.data.batch_size < 2 * ranks:
+        raise InputError(
+            f"data.batch_size is {config.data.batch_size}, it must be at least {2 * ranks}: two crops for each of "
+            f"{ranks} processes"
+        )
+
+
 def find_device(name: str) -> torch.device:
     """The device of `train.device`.
 
     Raises:
         InputError: there is no such device here.
     """
+    if name in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cpu")
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # as the device's part of torch has it

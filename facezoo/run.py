@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from filelock import FileLock, Timeout
 
+from facezoo import distributed
 from facezoo.config import Config, config_to_toml, load_config
 from facezoo.files import whole_file, write_text
 from facezoo.types import InputError
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class RunFolder:
-    """`config.toml`, `metrics.jsonl`, `tensorboard/`, `reports/`, `best.safetensors`, `last.safetensors`, `state/`.
+    """`config.toml`, `classes.json`, `metrics.jsonl`, `tensorboard/`, `reports/`, `best.safetensors`,
+    `last.safetensors`, `state/`.
+
+    Of several ranks the first one writes; each writes its own part of the state.
 
     Args:
         path: the folder; made by `begin`.
@@ -47,32 +51,77 @@ class RunFolder:
         Raises:
             InputError: another process trains in it. Its lock goes with the process, however that ends.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire(blocking=False)
-        except Timeout:
-            raise InputError(f"{self.path}: another process trains in this folder") from None
-        write_text(self._stored, config_to_toml(self.config))
+        if distributed.is_first():
+            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire(blocking=False)
+            except Timeout:
+                raise InputError(f"{self.path}: another process trains in this folder") from None
+            write_text(self._stored, config_to_toml(self.config))
+        distributed.barrier()
 
     def load_state(self) -> dict[str, Any] | None:
-        """The newest training state, or None in a fresh folder."""
+        """The newest training state, or None in a fresh folder; what belongs to ranks is read by `load_part`.
+
+        Raises:
+            InputError: it is not a state of this version.
+        """
         if not self.state_file.exists():
             return None
-        return torch.load(self.state_file, map_location="cpu", weights_only=True)
+        state = torch.load(self.state_file, map_location="cpu", weights_only=True)
+        if "parts" not in state:
+            raise InputError(f"{self.state_file}: written by an earlier version of facezoo; choose another folder")
+        return state
 
-    def save_state(self, state: dict[str, Any]) -> None:
+    def load_part(self, step: int, part: int, parts: int) -> dict[str, Any]:
+        """What rank `part` of `parts` saved at a step. Tensors stay in the file until they are used.
+
+        Raises:
+            InputError: the file is missing.
+        """
+        path = self._part_file(step, part, parts)
+        if not path.exists():
+            raise InputError(f"{path}: missing; the state of the run's processes is not whole, choose another folder")
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+
+    def save_state(self, state: dict[str, Any], own: dict[str, Any]) -> None:
+        """Write the state: `own` by every rank, then, once all have, `state` by the first.
+
+        The parts carry the step in their names: until `state` stands, the last state and its parts do.
+        """
+        step, parts = state["step"], distributed.ranks()
+        with whole_file(self._part_file(step, distributed.rank(), parts)) as temporary:
+            torch.save(own, temporary)
+        distributed.barrier()
+        if not distributed.is_first():
+            return
         with whole_file(self.state_file) as temporary:
-            torch.save(state, temporary)
+            torch.save({**state, "parts": parts}, temporary)
+        kept = {self._part_file(step, part, parts) for part in range(parts)}
+        for path in self.state_file.parent.glob("part-*.pt"):
+            # A rank that is ahead may be writing the next state's part.
+            if path not in kept and int(path.name.split("-")[1]) <= step:
+                path.unlink()
+
+    def _part_file(self, step: int, part: int, parts: int) -> Path:
+        return self.state_file.parent / f"part-{step:08d}-{part}-of-{parts}.pt"
+
+    def write_classes(self, classes: list[str]) -> None:
+        """The names of the classes, in the order of the centres."""
+        if distributed.is_first():
+            write_text(self.path / "classes.json", json.dumps(classes, ensure_ascii=False))
 
     def rewind(self, step: int) -> None:
         """Forget what was logged after `step`, and a line that was cut off: the steps will be run again."""
-        if not self.metrics_file.exists():
+        if not (distributed.is_first() and self.metrics_file.exists()):
             return
         kept = [line for line in self.metrics_file.read_text().splitlines() if 0 <= _step(line) <= step]
         write_text(self.metrics_file, "".join(f"{line}\n" for line in kept))
 
     def log(self, step: int, values: dict[str, float], start: int = 0) -> None:
         """One line in metrics.jsonl and one point a value in TensorBoard; `start` is where this process began."""
+        if not distributed.is_first():
+            return
         with self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
             file.flush()
@@ -87,6 +136,16 @@ class RunFolder:
                 self._writer = SummaryWriter(str(self.path / "tensorboard"), purge_step=start + 1)
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
+
+    def not_finite(self, step: int, losses: list[str], files: list[str]) -> str:
+        """What to tell about a loss that is not finite; the batch's files are written down, for a closer look."""
+        path = self.path / "not_finite.txt"
+        if distributed.is_first():
+            write_text(path, "".join(f"{name}\n" for name in files))
+        return (
+            f"step {step}: the loss is not finite ({', '.join(losses)}); lower optim.lr, or look at the {len(files)} "
+            f"files of its batch in {path}: {', '.join(files[:3])}{', ...' if len(files) > 3 else ''}"
+        )
 
     def close(self) -> None:
         """Finish TensorBoard's file and let others have the folder."""

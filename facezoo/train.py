@@ -12,23 +12,22 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.fsdp.sharded_grad_scaler import ShardedGradScaler
+from torch.nn.parallel import DistributedDataParallel
 
-from facezoo import evaluation, progress
-from facezoo.align import template_points
+from facezoo import distributed, progress
 from facezoo.checkpoint import rebuild, save_model
 from facezoo.config import Config
 from facezoo.data.loader import Batch, Order, Samples, create_loader
 from facezoo.data.transforms import create_transforms
 from facezoo.embedder import TorchEmbedder
-from facezoo.evaluation import needs_locate
-from facezoo.evaluation.photos import Crops
-from facezoo.heads.classifier import create_head
 from facezoo.optim import Ema, create_optimizer, lr_at, parameter_groups, set_lr
-from facezoo.plan import check_metric, create_backbone, find_device, steps_per_epoch, total_steps
-from facezoo.registry import BENCHMARKS, DATASETS, MODES
+from facezoo.plan import check_ranks, create_contract, create_mode, find_device, steps_per_epoch, total_steps
+from facezoo.registry import DATASETS
 from facezoo.run import RunFolder
-from facezoo.sdk import FaceAnalyzer
-from facezoo.types import Contract, InputError
+from facezoo.state import join_state, own_rows, replicated_names, split_state
+from facezoo.types import InputError
+from facezoo.validation import create_benchmarks, validate
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +39,9 @@ class Trainer:
     optimiser, moving average, gradient scaler, random state and position in the data are restored, and a
     sample's augmentation depends on its place in the run alone.
 
+    Under torchrun each rank trains on its part of every batch, owns its part of the class centres and embeds its part
+    of the benchmarks; the first one writes. A run may go on with another number of ranks.
+
     Args:
         config: the run.
         out: the run folder.
@@ -48,6 +50,7 @@ class Trainer:
     def __init__(self, config: Config, out: Path) -> None:
         self.config = config
         self.device = find_device(config.train.device)
+        check_ranks(config)
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
         # Gradients that have all but vanished are denormal numbers, which a CPU multiplies many times slower.
@@ -58,38 +61,33 @@ class Trainer:
         self._data_digest = self.data.digest()  # over all names and labels: once, not at every save
         self._build()
         self._plan()
-        self.benchmarks = self._benchmarks()
+        self.benchmarks = create_benchmarks(config.validation, self.contract)
         self.step, self.best = 0, float("-inf")
         self.metrics: dict[str, float] = {}
         self.started = self.replaced = 0
+        self._seen: list[tuple[int, dict[str, Tensor], list[int]]] = []
         self.folder.begin()
         self._resume()
 
     def _build(self) -> None:
         config = self.config
-        backbone = create_backbone(config)
-        head = create_head(config.model.head, backbone.embedding_dim, len(self.data.classes), config.model.loss)
-        self.mode = MODES.create(config.model.mode, backbone=backbone, head=head).to(self.device)
+        self.mode = create_mode(config, self.data.classes).to(self.device)
         self.backbone = self.mode.backbone
         if config.train.channels_last:
             self.backbone.to(memory_format=torch.channels_last)
-        groups = parameter_groups(self.mode.backbone, self.mode.head, config.optim)
+        groups = parameter_groups(self.mode, config.optim)
         self.optimizer = create_optimizer(groups, config.optim)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=config.train.amp == "fp16")
+        # Of several ranks one alone may meet an overflow, in its part of the centres: all of them must skip the step.
+        scaler = torch.amp.GradScaler if distributed.ranks() == 1 else ShardedGradScaler
+        self.scaler = scaler(self.device.type, enabled=config.train.amp == "fp16")
         self.ema = Ema(self.backbone, config.optim.ema) if config.optim.ema else None
         if config.train.compile:
             self.backbone.compile()
+        # Every rank has made the same network so far; from here on each draws its own dropout and its own samples.
+        torch.manual_seed(config.train.seed + 7919 * distributed.rank())
+        self.parallel = distributed.averaged(self.mode, replicated_names(self.mode, self.backbone), self.device)
         self.transform = create_transforms(config.data.transforms)
-        template_points(config.data.template, tuple(backbone.input_size))  # refuses an unknown template
-        kind = config.data.train.partition(":")[0]
-        self.contract = Contract(
-            name=config.name,
-            input_size=tuple(backbone.input_size),
-            template=config.data.template,
-            embedding_dim=backbone.embedding_dim,
-            flip=config.validation.flip,
-            training_data=f"{kind} of {len(self.data):,} images of {len(self.data.classes):,} identities",
-        )
+        self.contract = create_contract(config, self.backbone, self.data)
 
     def _plan(self) -> None:
         config = self.config
@@ -99,34 +97,24 @@ class Trainer:
         validate_every = max(1, round(config.validation.every_epochs * per_epoch))
         self.intervals = config.train.log_every, validate_every, config.train.save_every or per_epoch
 
-    def _benchmarks(self) -> list[Any]:
-        """What is validated on; what would stop the run at its first validation stops it here."""
-        benchmarks = [_benchmark(spec) for spec in self.config.validation.benchmarks]
-        names = [benchmark.name for benchmark in benchmarks]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise InputError(f"validation.benchmarks: two are named {twice[0]!r}, give one another name")
-        for benchmark in benchmarks:
-            Crops(benchmark.photos, self.contract, benchmark.aligned)  # refuses crops of another template
-        check_metric(self.config.validation.metric, benchmarks)
-        return benchmarks
-
     # -- state ---------------------------------------------------------------------------------------------
 
-    def _state(self) -> dict[str, Any]:
-        return {
+    def _save(self) -> None:
+        self._write_model("last.safetensors")
+        common, rows = split_state(self.mode, self.optimizer)
+        state = {
+            **common,
             "step": self.step,
             "best": self.best,
             "metrics": self.metrics,
-            "unreadable": self.replaced,
+            "unreadable": self._unreadable(),
             "data": self._data_digest,
             "threshold": self.contract.threshold,
-            "mode": self.mode.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "ema": self.ema.state if self.ema else {},
-            "rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if self.device.type == "cuda" else [],
         }
+        cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
+        self.folder.save_state(state, {"rows": rows, "rng": torch.get_rng_state(), "cuda_rng": cuda})
 
     def _resume(self) -> None:
         state = self.folder.load_state()
@@ -134,6 +122,7 @@ class Trainer:
             self._restore(state)
             log.info("%s: continued at step %d of %d", self.folder.path, self.step, self.total)
         self.folder.rewind(self.step)
+        self.folder.write_classes(self.data.classes)
 
     def _restore(self, state: dict[str, Any]) -> None:
         if state["data"] != self._data_digest:
@@ -142,16 +131,25 @@ class Trainer:
                 "restore it, or choose another folder"
             )
         self.step, self.best = state["step"], state["best"]
-        self.metrics, self.replaced = state["metrics"], state["unreadable"]
+        self.metrics = state["metrics"]
+        self.replaced = state["unreadable"] if distributed.is_first() else 0
         self.contract = replace(self.contract, threshold=state["threshold"])
-        self.mode.load_state_dict(state["mode"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        parts = state["parts"]
+        rows = own_rows(
+            len(self.data.classes), parts, lambda part: self.folder.load_part(self.step, part, parts)["rows"]
+        )
+        join_state(self.mode, self.optimizer, state, rows)
         self.scaler.load_state_dict(state["scaler"])
         if self.ema:
             self.ema.state = {k: v.to(self.device) for k, v in state["ema"].items()}
-        torch.set_rng_state(state["rng"])
-        if state["cuda_rng"]:
-            torch.cuda.set_rng_state_all(state["cuda_rng"])
+        if parts == distributed.ranks():
+            own = self.folder.load_part(self.step, distributed.rank(), parts)
+            torch.set_rng_state(own["rng"].clone())
+            if own["cuda_rng"] is not None:
+                torch.cuda.set_rng_state(own["cuda_rng"].clone(), self.device)
+        else:
+            log.info("%s: saved by %d processes, continued by %d", self.folder.path, parts, distributed.ranks())
+            torch.manual_seed(self.config.train.seed + 7919 * distributed.rank() + 104729 * self.step)
         self.started = self.step
 
     # -- the loop ------------------------------------------------------------------------------------------
@@ -207,6 +205,8 @@ class Trainer:
             config.train.seed,
             start=self.step * accumulate,
             stop=self.total * accumulate,
+            part=distributed.rank(),
+            parts=distributed.ranks(),
         )
         samples = Samples(self.data, self.transform, tuple(self.backbone.input_size), config.train.seed)
         return create_loader(samples, order, config.data.workers, pin_memory=self.device.type == "cuda")
@@ -216,18 +216,21 @@ class Trainer:
         set_lr(self.optimizer, lr_at(self.step, self.total, self.steps_per_epoch, config.optim.lr, config.schedule))
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
-        for _ in range(config.optim.accumulate):
+        samples: list[int] = []
+        for number in range(config.optim.accumulate):
             batch = next(batches)
+            samples += batch.samples
             self.replaced += len(batch.replaced)
             for message in batch.replaced:
                 log.warning("replaced an unreadable file: %s", message)
             images = self._images(batch.crops)
-            with self._autocast():
-                losses = self.mode(images, batch.labels.to(self.device, non_blocking=True))
-            total = torch.stack(list(losses.values())).sum() / config.optim.accumulate
-            self.scaler.scale(total).backward()
+            with self._collecting(number), self._autocast():
+                losses = self.parallel(images, batch.labels.to(self.device, non_blocking=True))
+                total = torch.stack(list(losses.values())).sum() / config.optim.accumulate
+                self.scaler.scale(total).backward()
             for name, loss in losses.items():
                 sums[name] = sums.get(name, 0) + loss.detach() / config.optim.accumulate
+        self._seen.append((self.step, sums, samples))
         self.scaler.unscale_(self.optimizer)
         if config.optim.clip_norm:
             torch.nn.utils.clip_grad_norm_(self.backbone.parameters(), config.optim.clip_norm)
@@ -237,6 +240,12 @@ class Trainer:
         if self.ema:
             self.ema.update(self.backbone, self.step)
         return sums
+
+    def _collecting(self, number: int) -> Any:
+        """Ranks exchange gradients with the last batch of a step only."""
+        if isinstance(self.parallel, DistributedDataParallel) and number + 1 < self.config.optim.accumulate:
+            return self.parallel.no_sync()
+        return nullcontext()
 
     def _images(self, crops: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) to float (B, 3, H, W) in [-1, 1]; a permuted view is channels-last already."""
@@ -249,17 +258,24 @@ class Trainer:
         return nullcontext() if kind is None else torch.autocast(self.device.type, dtype=kind)
 
     def _checked(self, losses: dict[str, Tensor]) -> dict[str, float]:
-        values = {name: float(loss) for name, loss in losses.items()}
-        if bad := [f"{name} {value}" for name, value in values.items() if not abs(value) < float("inf")]:
-            raise InputError(f"step {self.step}: the loss is not finite ({', '.join(bad)}); lower optim.lr")
-        lr = self.optimizer.param_groups[0]["lr"]
+        """The values of a step, once every loss since the last check was finite."""
+        for step, values, samples in self._seen:
+            bad = [f"{name} {float(loss)}" for name, loss in values.items() if not torch.isfinite(loss)]
+            if bad:
+                parts = distributed.gather_objects([self.data.name(index) for index in samples])
+                raise InputError(self.folder.not_finite(step + 1, bad, [name for part in parts for name in part]))
+        self._seen.clear()
+        numbers = {name: float(loss) for name, loss in losses.items()}
         return {
-            "loss": sum(values.values()),
-            **values,
-            "lr": lr,
+            "loss": sum(numbers.values()),
+            **numbers,
+            "lr": self.optimizer.param_groups[0]["lr"],
             "epoch": self.step / self.steps_per_epoch,
-            "unreadable": self.replaced,
+            "unreadable": self._unreadable(),
         }
+
+    def _unreadable(self) -> int:
+        return int(distributed.total(torch.tensor(self.replaced, device=self.device)))
 
     # -- validation and models -----------------------------------------------------------------------------
 
@@ -274,25 +290,22 @@ class Trainer:
         network.load_state_dict({name: tensor.cpu() for name, tensor in self._weights().items()})
         return network.eval()
 
-    def _validate(self) -> None:
+    def _same_network(self) -> torch.nn.Module:
+        """The network of the first rank on all of them: statistics of BatchNorm are each rank's own between steps."""
         network = self._network()
+        for tensor in network.state_dict().values():
+            distributed.copy_from_first(tensor, self.device)
+        return network
+
+    def _validate(self) -> None:
+        network = self._same_network()
         if self.config.train.channels_last:
             network.to(memory_format=torch.channels_last)
         embed = TorchEmbedder(network, self.contract, device=str(self.device))
-        metrics: dict[str, float] = {}
-        wanted, scores = self.config.validation.metric, []
-        for benchmark in self.benchmarks:
-            report = evaluation.evaluate(benchmark, embed)
-            evaluation.write_json([report], self.folder.path / "reports" / f"{report.name}-{self.step:08d}.json")
-            measured = {key: float(value) for key, value in report.metrics.items() if value is not None}
-            if wanted not in measured:
-                known = ", ".join(measured)
-                raise InputError(f"validation.metric: {report.name} does not measure {wanted!r}; it measures {known}")
-            scores.append(measured[wanted])
-            metrics |= {f"{report.name}/{key}": value for key, value in measured.items()}
+        wanted, folder = self.config.validation.metric, self.folder.path / "reports"
+        metrics, score = validate(self.benchmarks, embed, wanted, folder, self.step)
         self.folder.log(self.step, metrics, self.started)
         self.metrics = metrics
-        score = sum(scores) / len(scores)
         log.info("step %d: %s %.4f", self.step, wanted, score)
         if score > self.best:
             self.best = score
@@ -302,14 +315,5 @@ class Trainer:
             self._write_model("best.safetensors")
 
     def _write_model(self, name: str) -> None:
-        save_model(self.folder.path / name, self._network(), self.config.model.backbone, self.contract)
-
-    def _save(self) -> None:
-        self._write_model("last.safetensors")
-        self.folder.save_state(self._state())
-
-
-def _benchmark(spec: str) -> Any:
-    """A benchmark of crops or of photos with landmarks; those of raw photos are found here, once for the run."""
-    benchmark = BENCHMARKS.create(spec)
-    return evaluation.with_landmarks(benchmark, FaceAnalyzer().locate) if needs_locate(benchmark) else benchmark
+        if distributed.is_first():
+            save_model(self.folder.path / name, self._network(), self.config.model.backbone, self.contract)

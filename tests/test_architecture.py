@@ -18,8 +18,8 @@ LEVELS = [
     {"backbones", "networks", "heads", "data", "optim", "config", "zoo"},
     {"modes", "checkpoint", "evaluation"},
     {"gallery", "embedder"},
-    {"run", "plan"},
-    {"train", "sdk", "export", "imports", "measure", "quality", "mask"},
+    {"run", "plan", "state", "head_file"},
+    {"train", "validation", "identities", "sdk", "export", "imports", "measure", "quality", "mask"},
     {"demo"},
     {"cli", "serve", "__main__"},
 ]

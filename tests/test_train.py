@@ -199,7 +199,7 @@ print(len(list(create_loader(samples, Order(len(data), 8, 6, seed=0, start=0, st
 
 def test_training_sees_the_crops_that_evaluation_embeds(faces):
     data, size = DATASETS.create(f"folder:root={faces}"), (24, 20)
-    (crop, _, _) = Samples(data, create_transforms([]), size, seed=0)[Place(0, 0, 5)]
+    crop = Samples(data, create_transforms([]), size, seed=0)[Place(0, 0, 5)].crop
     (evaluated,) = Crops([Photo("5", Path(data.name(5)))], Contract(input_size=size), "arcface")
 
     np.testing.assert_array_equal(crop, evaluated)

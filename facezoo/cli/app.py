@@ -29,7 +29,8 @@ USAGE = 2
 
 
 def fail(message: str) -> NoReturn:
-    print(f"facezoo: {message}", file=sys.stderr)
+    rank = os.environ.get("RANK", "0")  # of the processes that torchrun started
+    print(f"facezoo: {'' if rank == '0' else f'process {rank}: '}{message}", file=sys.stderr)
     raise SystemExit(USAGE)
 
 

@@ -22,12 +22,14 @@ def train(
     """Train the model that a TOML file describes, or continue the run that lies in its folder.
 
     Every value of the file can be given on the command line: --optim.lr 0.05 --model.head cosface:margin=0.4.
+    On several GPUs or processes: torchrun --nproc-per-node N -m facezoo train CONFIG.
 
     Args:
         config: TOML file; see configs/ for recipes.
         out: run folder; runs/NAME by default, NAME being the name of the config.
         dry_run: build everything, print parameters and steps, train nothing.
     """
+    from facezoo import distributed, progress
     from facezoo.config import load_config
     from facezoo.plan import describe
     from facezoo.train import Trainer
@@ -37,8 +39,13 @@ def train(
     if dry_run:
         print(describe(settings))
         return
-    trainer = Trainer(settings, folder)
-    metrics = trainer.run()
+    with distributed.process_group(settings.train.device):
+        if not distributed.is_first():
+            progress.show(False)
+        trainer = Trainer(settings, folder)
+        metrics = trainer.run()
+        if not distributed.is_first():
+            return
     if metrics:
         print(f"validation of the last step, {trainer.step:,}:")
     for name, value in sorted(metrics.items()):

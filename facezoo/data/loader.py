@@ -12,14 +12,25 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from facezoo.align import fit
+from facezoo.distributed import bounds
 from facezoo.types import Crop, InputError
 
 
 class Batch(NamedTuple):
-    """uint8 crops (B, H, W, 3) RGB, labels (B,), and what could not be read."""
+    """uint8 crops (B, H, W, 3) RGB, labels (B,), the indices (B,) of the samples, and what could not be read."""
 
     crops: Tensor
     labels: Tensor
+    samples: list[int]
+    replaced: list[str]
+
+
+class Sample(NamedTuple):
+    """One crop of a batch, its label, where it is in the data, and what could not be read in its place."""
+
+    crop: Crop
+    label: int
+    source: int
     replaced: list[str]
 
 
@@ -34,14 +45,26 @@ class Place(NamedTuple):
 class Order(Sampler[list[Place]]):
     """Batches of places from batch `start` to `stop` of the run: a fresh seeded permutation each epoch.
 
-    An epoch has `per_epoch` batches; what is left of its permutation is not seen in that epoch.
+    An epoch has `per_epoch` batches; what is left of its permutation is not seen in that epoch. Of each batch this
+    process takes part `part` of `parts`, in order: together the processes see what one alone would.
     """
 
-    def __init__(self, length: int, batch_size: int, per_epoch: int, seed: int, start: int, stop: int) -> None:
+    def __init__(
+        self,
+        length: int,
+        batch_size: int,
+        per_epoch: int,
+        seed: int,
+        start: int,
+        stop: int,
+        part: int = 0,
+        parts: int = 1,
+    ) -> None:
         if not 0 < per_epoch * batch_size <= length:
             raise ValueError(f"{per_epoch} batches of {batch_size} do not fit into {length} samples")
         self.length, self.batch_size, self.per_epoch = length, batch_size, per_epoch
         self.seed, self.start, self.stop = seed, start, stop
+        self.bounds = bounds(batch_size, parts, part)
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -52,8 +75,8 @@ class Order(Sampler[list[Place]]):
             epoch, number = divmod(batch, self.per_epoch)
             if epoch != known:
                 known, permutation = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.length)
-            first = number * self.batch_size
-            yield [Place(epoch, p, int(permutation[p])) for p in range(first, first + self.batch_size)]
+            first, last = (number * self.batch_size + bound for bound in self.bounds)
+            yield [Place(epoch, p, int(permutation[p])) for p in range(first, last)]
 
 
 class Samples(Dataset):
@@ -67,12 +90,12 @@ class Samples(Dataset):
     def __init__(self, data: Any, transform: Callable[..., Crop], size: tuple[int, int], seed: int) -> None:
         self.data, self.transform, self.size, self.seed = data, transform, size, seed
 
-    def __getitem__(self, place: Place) -> tuple[Crop, int, list[str]]:
+    def __getitem__(self, place: Place) -> Sample:
         crop, index, replaced = self._read(place.sample)
         rng = np.random.default_rng([self.seed, place.epoch, place.position])
-        return self.transform(fit(crop, self.size), rng), int(self.data.labels[index]), replaced
+        return Sample(self.transform(fit(crop, self.size), rng), int(self.data.labels[index]), index, replaced)
 
-    def __getitems__(self, places: list[Place]) -> list[tuple[Crop, int, list[str]]] | InputError:
+    def __getitems__(self, places: list[Place]) -> list[Sample] | InputError:
         """The samples of a batch, or why there are none.
 
         What is raised in a worker process would reach the user as the text of a trace: it is handed over as a value.
@@ -93,12 +116,13 @@ class Samples(Dataset):
         raise InputError(f"{len(replaced)} files in a row cannot be read, the last: {replaced[-1]}")
 
 
-def collate(samples: list[tuple[Crop, int, list[str]]] | InputError) -> Batch | InputError:
+def collate(samples: list[Sample] | InputError) -> Batch | InputError:
     if isinstance(samples, InputError):
         return samples
-    crops = torch.from_numpy(np.stack([crop for crop, _, _ in samples]))
-    labels = torch.tensor([label for _, label, _ in samples], dtype=torch.int64)
-    return Batch(crops, labels, [message for _, _, messages in samples for message in messages])
+    crops = torch.from_numpy(np.stack([sample.crop for sample in samples]))
+    labels = torch.tensor([sample.label for sample in samples], dtype=torch.int64)
+    replaced = [message for sample in samples for message in sample.replaced]
+    return Batch(crops, labels, [sample.source for sample in samples], replaced)
 
 
 def create_loader(samples: Samples, order: Order, workers: int, pin_memory: bool) -> Iterator[Batch]:

@@ -67,8 +67,11 @@ class Embedded:
     speed: Speed | None = None
 
 
-def embed_photos(benchmark: Benchmark, embed: Embed, locate: Locate | None = None) -> Embedded:
+def embed_photos(benchmark: Benchmark, embed: Embed, locate: Locate | None = None, *, empty: bool = False) -> Embedded:
     """Read, align and embed each photo once.
+
+    Args:
+        empty: allow that there is no face at all, as may be in a part of a benchmark.
 
     Raises:
         InputError: raw photos without landmarks and no `locate`, crops of another template, or no face at all.
@@ -81,7 +84,7 @@ def embed_photos(benchmark: Benchmark, embed: Embed, locate: Locate | None = Non
     start = time.perf_counter()
     crops = Crops(benchmark.photos, embed.contract, benchmark.aligned, locate if detects else None)
     found = np.asarray(embed(_tracked(crops, benchmark.name)))
-    if crops.failed.all():
+    if crops.failed.all() and not empty:
         raise InputError(f"{benchmark.name}: no photo has a face")
     embeddings = np.zeros((len(benchmark.photos), found.shape[1]), np.float32)
     embeddings[~crops.failed] = found

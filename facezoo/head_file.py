@@ -1,0 +1,223 @@
+"""Class centres as a file of their own: which people a head knows, and how to change them for fine-tuning."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from facezoo.config import load_config
+from facezoo.files import whole_file
+from facezoo.heads.classifier import Classifier
+from facezoo.registry import HEADS
+from facezoo.run import RunFolder
+from facezoo.types import InputError
+
+log = logging.getLogger(__name__)
+
+HEAD_KEY = "facezoo.head"
+"""Metadata key of the margin's spec string."""
+
+CLASSES_KEY = "facezoo.classes"
+"""Metadata key of the classes' names, a JSON list in the order of the centres."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeadFile:
+    """A head without its network.
+
+    Attributes:
+        spec: the margin's spec string.
+        classes: C names, in the order of the centres.
+        weight: centres (C, D), or (C, K, D) with sub-centres.
+        margin: the margin's parameters and buffers by name.
+    """
+
+    spec: str
+    classes: list[str]
+    weight: Tensor
+    margin: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> HeadFile:
+        """A head from its file, or from the newest state of a run folder.
+
+        Raises:
+            InputError: neither of the two, or names and centres that do not fit together.
+        """
+        path = Path(path)
+        found = cls._of_run(path) if path.is_dir() else cls._of_file(path)
+        if len(found.classes) != len(found.weight):
+            raise InputError(f"{path}: {len(found.weight)} centres and {len(found.classes)} names of classes")
+        if len(set(found.classes)) != len(found.classes):
+            raise InputError(f"{path}: a class is named twice")
+        return found
+
+    @classmethod
+    def _of_file(cls, path: Path) -> HeadFile:
+        try:
+            with safetensors.safe_open(path, framework="pt") as file:
+                header = file.metadata() or {}
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file") from None
+        except safetensors.SafetensorError as error:
+            raise InputError(f"{path}: not a readable safetensors file ({error})") from None
+        if HEAD_KEY not in header or CLASSES_KEY not in header:
+            raise InputError(f"{path}: not a head file; facezoo head export RUN FILE writes one from a run folder")
+        tensors = safetensors.torch.load_file(path)
+        return cls(header[HEAD_KEY], json.loads(header[CLASSES_KEY]), tensors.pop("weight"), tensors)
+
+    @classmethod
+    def _of_run(cls, path: Path) -> HeadFile:
+        if not (path / "config.toml").is_file():
+            raise InputError(f"{path}: not a run folder, there is no config.toml in it")
+        config = load_config(path / "config.toml")
+        folder = RunFolder(path, config)
+        state = folder.load_state()
+        names = path / "classes.json"
+        if state is None or not names.exists():
+            raise InputError(f"{path}: the run has not saved a state yet")
+        parts = [folder.load_part(state["step"], part, state["parts"])["rows"] for part in range(state["parts"])]
+        if not all("head.weight" in part for part in parts):
+            raise InputError(f"{path}: its mode {config.model.mode!r} has no class centres")
+        prefix = "head.margin."
+        margin = {k.removeprefix(prefix): v.clone() for k, v in state["mode"].items() if k.startswith(prefix)}
+        weight = torch.cat([part["head.weight"] for part in parts])
+        return cls(config.model.head, json.loads(names.read_text(encoding="utf-8")), weight, margin)
+
+    def write(self, path: Path) -> None:
+        tensors = {"weight": self.weight, **self.margin}
+        header = {HEAD_KEY: self.spec, CLASSES_KEY: json.dumps(self.classes, ensure_ascii=False)}
+        with whole_file(Path(path)) as temporary:
+            safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=header)
+
+    @property
+    def embedding_dim(self) -> int:
+        return self.weight.shape[-1]
+
+    @property
+    def sub_centres(self) -> int:
+        return self.weight.shape[1] if self.weight.dim() == 3 else 1
+
+    def per_class(self) -> set[str]:
+        """Names of the margin's tensors with one entry a class."""
+        return set(getattr(self._fresh(len(self.classes)), "per_class", ())) & set(self.margin)
+
+    def _fresh(self, classes: int) -> Any:
+        return HEADS.create(self.spec, **HEADS.taken(self.spec, {"num_classes": classes}))
+
+    def places(self, names: Sequence[str]) -> list[int]:
+        """Where the classes are.
+
+        Raises:
+            InputError: one of them is not in the head.
+        """
+        known = {name: place for place, name in enumerate(self.classes)}
+        if missing := [name for name in names if name not in known]:
+            raise InputError(f"the head has no class {missing[0]!r} (and {len(missing) - 1} more of those named)")
+        return [known[name] for name in names]
+
+    def remove(self, names: Sequence[str]) -> HeadFile:
+        """Without these classes."""
+        gone = set(self.places(names))
+        kept = [place for place in range(len(self.classes)) if place not in gone]
+        if not kept:
+            raise InputError("every class would be removed; a head needs at least one")
+        return self._taken(kept)
+
+    def merge(self, names: Sequence[str], into: str) -> HeadFile:
+        """One class in place of several, at the first one's place: the mean of their directions and lengths.
+
+        Sub-centres go together in their order.
+        """
+        places = self.places(names)
+        if len(set(places)) < 2:
+            raise InputError("merge: name at least two different classes")
+        if into in self.classes and into not in names:
+            raise InputError(f"merge: the head has another class {into!r}")
+        rows = self.weight[places].float()
+        lengths = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+        direction = torch.nn.functional.normalize((rows / lengths.clamp(min=1e-12)).mean(0), dim=-1)
+        weight = self.weight.clone()
+        weight[places[0]] = (direction * lengths.mean(0)).to(weight.dtype)
+        margin = dict(self.margin)
+        for name in self.per_class():
+            margin[name] = margin[name].clone()
+            margin[name][places[0]] = margin[name][places].mean(0)
+        classes = list(self.classes)
+        classes[places[0]] = into
+        gone = set(places[1:]) - {places[0]}
+        merged = replace(self, classes=classes, weight=weight, margin=margin)
+        return merged._taken([place for place in range(len(classes)) if place not in gone])
+
+    def add(self, names: Sequence[str], centres: Tensor | None = None) -> HeadFile:
+        """With further classes at the end.
+
+        Args:
+            centres: their directions (n, D), such as the mean of their photos' embeddings; they get the median
+                length of the centres there are. Without, they are drawn as for a new head.
+        """
+        known = set(self.classes)
+        if twice := [name for name in names if name in known]:
+            raise InputError(f"the head has a class {twice[0]!r} already (and {len(twice) - 1} more of those named)")
+        if not names:
+            raise InputError("no class to add")
+        if centres is None:
+            rows = torch.randn(len(names), *self.weight.shape[1:]) * 0.01
+        else:
+            if centres.shape != (len(names), self.embedding_dim):
+                raise InputError(
+                    f"the centres have {self.embedding_dim} dimensions, the embeddings {centres.shape[-1]}"
+                )
+            length = torch.linalg.vector_norm(self.weight.float(), dim=-1).median()
+            rows = torch.nn.functional.normalize(centres.float(), dim=1) * length
+            if self.sub_centres > 1:
+                rows = rows[:, None].expand(-1, self.sub_centres, -1)
+        margin, fresh = dict(self.margin), self._fresh(len(names)).state_dict()
+        for name in self.per_class():
+            margin[name] = torch.cat([margin[name], fresh[name].to(margin[name].dtype)])
+        weight = torch.cat([self.weight, rows.to(self.weight.dtype)])
+        return replace(self, classes=[*self.classes, *names], weight=weight, margin=margin)
+
+    def _taken(self, places: list[int]) -> HeadFile:
+        per_class = self.per_class()
+        margin = {name: tensor[places] if name in per_class else tensor for name, tensor in self.margin.items()}
+        return replace(self, classes=[self.classes[p] for p in places], weight=self.weight[places], margin=margin)
+
+    @torch.no_grad()
+    def fill(self, head: Classifier, classes: Sequence[str]) -> None:
+        """Give the classes of a classifier the centres that classes of the same names have here.
+
+        Classes that are only here are left out, those that are only there keep their own centres.
+
+        Raises:
+            InputError: other dimensions or sub-centres, or no class in common.
+        """
+        if (head.embedding_dim, head.sub_centres) != (self.embedding_dim, self.sub_centres):
+            raise InputError(
+                f"model.start_head: {self.sub_centres} centres a class of {self.embedding_dim} dimensions, the run has "
+                f"{head.sub_centres} of {head.embedding_dim}"
+            )
+        known = {name: place for place, name in enumerate(self.classes)}
+        pairs = [(there, known[name]) for there, name in enumerate(classes) if name in known]
+        if not pairs:
+            raise InputError(f"model.start_head: none of the data's {len(classes)} classes is in it")
+        log.info("model.start_head: %d of %d classes start from it", len(pairs), len(classes))
+        there, here = torch.tensor(pairs).T
+        own = (there >= head.first) & (there < head.last)
+        head.weight[there[own] - head.first] = self.weight[here[own]].to(head.weight.dtype)
+        per_class = self.per_class()
+        state = head.margin.state_dict()
+        for name, tensor in self.margin.items():
+            if name in per_class and name in state:
+                state[name][there] = tensor[here].to(state[name].dtype)
+            elif name in state and state[name].shape == tensor.shape:
+                state[name].copy_(tensor)
