@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -72,32 +74,46 @@ def read_torch(path: Path) -> Any:
 
 
 def _read_zip(path: Path) -> Any:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
-            if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
-                raise InputError(f"{path}: a compressed zip archive, which torch.save never writes; unpack it first")
-            if "data.pkl" not in members:
-                raise InputError(f"{path}: a zip archive, but not one of torch.save; unpack it first")
-            order = archive.read(members["byteorder"]).strip() if "byteorder" in members else b"little"
-            if order != b"little":
-                raise InputError(f"{path}: written on a big-endian machine, which is not read")
-            made = read_pickle(io.BytesIO(archive.read(members["data.pkl"])), str(path))
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-        raise InputError(f"{path}: a damaged zip archive ({error})") from None
+    with _archive(path) as archive:
+        members = {info.filename.partition("/")[2]: info for info in archive.infolist()}
+        if any(info.compress_type != zipfile.ZIP_STORED for info in members.values()):
+            raise InputError(f"{path}: a compressed zip archive, which torch.save never writes; unpack it first")
+        if "data.pkl" not in members:
+            raise InputError(f"{path}: a zip archive, but not one of torch.save; unpack it first")
+        order = archive.read(members["byteorder"]).strip() if "byteorder" in members else b"little"
+        if order != b"little":
+            raise InputError(f"{path}: written on a big-endian machine, which is not read")
+        made = read_pickle(io.BytesIO(archive.read(members["data.pkl"])), str(path))
 
     def load(storage: _Storage) -> bytes:
         info = members.get(f"data/{storage.key}")
         size = storage.count * storage.dtype.itemsize
         if info is None or info.file_size != size:
             raise InputError(f"{path}: the storage {storage.key!r} is missing or not of {size:,} bytes")
-        with zipfile.ZipFile(path) as archive:
-            try:
-                return archive.read(info)
-            except (zipfile.BadZipFile, EOFError) as error:
-                raise InputError(f"{path}: damaged ({error})") from None
+        with _archive(path) as archive:
+            return archive.read(info)
 
     return _Rebuild(path, load).plain(made)
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    # The zip reader reports damage by any of these.
+    except (
+        zipfile.BadZipFile,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        ValueError,
+        struct.error,
+    ) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: a damaged zip archive ({error})") from None
 
 
 def _read_legacy(path: Path, file: BinaryIO) -> Any:
