@@ -45,7 +45,7 @@ class CurricularFace(nn.Module):
         plain = true_cosine(cosine, labels)
         if self.training:
             with torch.no_grad():
-                self.t.lerp_(plain.mean(), self.alpha)
+                self.t.lerp_(plain.mean().to(self.t.dtype), self.alpha)
         hard = cosine > add_angle(plain, self.margin)  # by the formula, also where the target takes the fallback
         logits = torch.where(hard, cosine * (self.t + cosine), cosine)
         return put_target(logits, labels, arc_target(plain, self.margin), self.scale)
