@@ -36,6 +36,13 @@ class Layout:
 
 LAYOUTS: dict[str, Layout] = {}
 
+OUTPUT_LAYER: Rules = [
+    (r"^output\.bn\.", "output_layer.0."),
+    (r"^output\.linear\.", "output_layer.3."),
+    (r"^output\.norm\.", "output_layer.4."),
+]
+"""FaceX-Zoo's names of `FlattenLinear`."""
+
 
 def add_layout(
     name: str, projects: tuple[str, ...], rules: Rules, backbones: tuple[str, ...] = (), dead: str = ""
