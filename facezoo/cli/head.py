@@ -98,8 +98,8 @@ def add(
 ) -> None:
     """Write a head with further classes.
 
-    Given by name, their centres are drawn as in a new head. Given by data, each class of the data that the head does not
-    know is added; with a model its centre points to the mean of its photos' embeddings.
+    Given by name, their centres are drawn as in a new head. Given by data, each class of the data that the head does
+    not know is added; with a model its centre points to the mean of its photos' embeddings.
 
     Args:
         head: head file or run folder.
@@ -158,8 +158,8 @@ def clean(
         angle: degrees.
         head_out: also write the head with the main centres alone.
     """
-    from facezoo.identities import clean_list
     from facezoo.embedder import load_embedder
+    from facezoo.identities import clean_list
     from facezoo.registry import DATASETS
 
     found = _read(head)
