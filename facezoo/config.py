@@ -23,6 +23,7 @@ class ModelConfig:
         backbone: spec string, such as `mobilefacenet:embedding_dim=512`.
         head: spec string of the margin, such as `arcface:margin=0.5,scale=64`.
         loss: spec string of what the logits are scored with.
+        embedding_losses: spec strings of losses between embeddings that are added, such as `centre:weight=0.003`.
         mode: spec string of how a batch becomes losses.
         start: model file whose weights the backbone starts from; empty for a fresh start.
         start_head: head file or run folder whose centres the classes of the same names start from.
@@ -34,6 +35,7 @@ class ModelConfig:
     backbone: str = "mobilefacenet"
     head: str = "arcface"
     loss: str = "cross_entropy"
+    embedding_losses: list[str] = field(default_factory=list)
     mode: str = "conventional"
     start: str = ""
     start_head: str = ""

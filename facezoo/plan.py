@@ -16,7 +16,7 @@ from facezoo.checkpoint import load_model, load_weights
 from facezoo.config import Config
 from facezoo.data.transforms import create_transforms
 from facezoo.head_file import HeadFile
-from facezoo.heads.classifier import create_head
+from facezoo.heads import create_embedding_losses, create_head
 from facezoo.optim import lr_at
 from facezoo.registry import BACKBONES, BENCHMARKS, DATASETS, MODES
 from facezoo.types import Contract, InputError
@@ -80,7 +80,11 @@ def create_mode(config: Config, classes: Sequence[str]) -> Any:
     )
     if model.start_head:
         HeadFile.read(Path(model.start_head)).fill(head, classes)
-    return MODES.create(model.mode, backbone=backbone, head=head)
+    parts: dict[str, Any] = {"backbone": backbone, "head": head}
+    if model.embedding_losses:
+        losses = create_embedding_losses(model.embedding_losses, len(classes), backbone.embedding_dim)
+        parts["embedding_losses"] = losses
+    return MODES.create(model.mode, **parts)
 
 
 def create_contract(config: Config, backbone: Any, data: Any) -> Contract:

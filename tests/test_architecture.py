@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "facezoo"
 
 # From the bottom up; a module may import its own level and those below.
 LEVELS = [
-    {"types", "registry", "files", "progress"},
+    {"types", "registry", "cards", "files", "progress"},
     {"align", "image", "distributed", "contract"},
     {"backbones", "networks", "heads", "data", "optim", "config", "zoo"},
     {"modes", "checkpoint", "evaluation"},

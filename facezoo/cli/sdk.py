@@ -15,20 +15,6 @@ from facezoo.types import Contract, Face, FloatArray, Image, InputError
 if TYPE_CHECKING:
     from facezoo.sdk import FaceAnalyzer
 
-Kind = Literal[
-    "models",
-    "backbones",
-    "heads",
-    "losses",
-    "modes",
-    "datasets",
-    "transforms",
-    "benchmarks",
-    "detectors",
-    "embedders",
-]
-"""What `facezoo list` lists: the zoo's models, or one of the registries."""
-
 
 @app.command
 def detect(images: list[Path], /, *, detector: str = "yunet", out: Path | None = None, json: bool = False) -> None:
@@ -226,36 +212,6 @@ def compare(
     verdict = "one person" if result.same else "different people"
     whose = f"{analyzer.contract.name}'s" if threshold is None else "the given"
     print(f"{verdict}: cosine {result.cosine:.3f}, {whose} threshold is {result.threshold:.3f}")
-
-
-@app.command(name="list")
-def list_parts(
-    kind: Kind = "models",
-    /,
-    *,
-    json: bool = False,
-) -> None:
-    """List what there is to choose from.
-
-    Args:
-        kind: models and photos of the zoo, or the parts of one kind that a spec string can name.
-        json: print the list as JSON.
-    """
-    from facezoo import registry
-    from facezoo.zoo import ENTRIES
-
-    if kind == "models":
-        if json:
-            print_json([asdict(entry) for entry in ENTRIES.values()])
-            return
-        for entry in ENTRIES.values():
-            print(f"{entry.name:16}{entry.license:16}{entry.what}")
-        return
-    names = getattr(registry, kind.upper()).names()
-    if json:
-        print_json(names)
-        return
-    print("\n".join(names))
 
 
 def _contract(model: str | None, contract: Path | None) -> Contract:

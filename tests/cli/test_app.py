@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
@@ -43,7 +44,21 @@ def test_other_libraries_are_heard_from_warnings_on(run):
 
 @pytest.mark.parametrize(("kind", "name"), [("backbones", "mobilefacenet"), ("heads", "arcface"), ("losses", "focal")])
 def test_list_names_what_a_spec_string_can_name(run, kind, name):
-    assert name in run("list", kind)[1].splitlines()
+    assert name in [line.partition(" ")[0] for line in run("list", kind)[1].splitlines()]
+
+
+def test_list_shows_a_heads_formula_options_paper_and_presets(run):
+    out = run("list", "heads")[1]
+    assert "    target s (c - m); negatives s c_j\n" in out
+    assert "    cosface:margin=0.35, scale=64.0\n" in out
+    assert "    arcface@facexzoo = arcface:margin=0.35,scale=32,fallback=cosine\n" in out
+    assert "    https://arxiv.org/abs/1801.09414\n" in out
+
+
+@pytest.mark.parametrize("kind", ["heads", "losses", "embedding-losses"])
+def test_every_head_and_loss_says_its_formula_and_its_paper(run, kind):
+    for card in json.loads(run("list", kind, "--json")[1]):
+        assert card["what"] and card["formula"] and card["paper"].startswith("http"), card["name"]
 
 
 @pytest.mark.parametrize("command", [["train", "config.toml"], ["export", "run", "out.onnx"], ["demo", "out"]])

@@ -140,5 +140,5 @@ def test_what_cannot_be_done_is_one_sentence_and_exit_2(photos, tokens, why, cap
 
 def test_list_names_models_with_their_licences(capsys):
     assert "dlib-resnet29   CC0-1.0" in (run("list", "models"), capsys.readouterr().out)[1]
-    assert run_json(capsys, "list", "detectors") == ["yunet"]
+    assert [card["name"] for card in run_json(capsys, "list", "detectors")] == ["yunet"]
     assert {entry["name"] for entry in run_json(capsys, "list", "models")} >= {"yunet", "dlib-resnet29"}
