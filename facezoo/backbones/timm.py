@@ -8,12 +8,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from facezoo.backbones.adapted import SMALL_MAP, Stem
 from facezoo.backbones.layers import GDC, FlattenLinear, PoolLinear, Size, check_options, height_width
 from facezoo.registry import BACKBONES
 from facezoo.types import InputError
-
-SMALL_MAP = 7
-"""Below this side of the last map the stem is halved: published face networks end with 7 x 7."""
 
 
 @BACKBONES.register(name="timm")
@@ -40,7 +38,7 @@ class Timm(nn.Module):
     def __init__(
         self,
         model: str,
-        stem: Literal["auto", "keep", "halve"] = "auto",
+        stem: Stem = "auto",
         output: Literal["gdc", "flatten", "pool"] = "gdc",
         embedding_dim: int = 512,
         input_size: Size = 112,
