@@ -19,6 +19,7 @@ from facezoo.imports.describe import (
     layout_of,
     layouts_of,
     look,
+    on_meta,
     options,
     with_options,
 )
@@ -170,7 +171,10 @@ def _best(shapes: Mapping[str, Shape], specs: list[str], places: dict[str, set[s
     if not matches:
         return closest
     first = matches[0]
-    others = tuple(dict.fromkeys(match.spec for match in matches if match.spec != first.spec))
+    # Another structure for another crop size is no doubt: whoever means it says so.
+    size = on_meta(first.spec).input_size
+    alike = (match.spec for match in matches if on_meta(match.spec).input_size == size)
+    others = tuple(spec for spec in dict.fromkeys(alike) if spec != first.spec)
     return replace(first, others=others)
 
 
