@@ -202,7 +202,8 @@ def _compare(shapes: Mapping[str, Shape], spec: str, layout: str, prefix: str) -
 
 def _match(shapes: Mapping[str, Shape], spec: str, attempt: _Try) -> Match:
     names = {key: attempt.prefix + name for key, name in file_names(spec, attempt.layout).items()}
-    counted = Counter(key.removeprefix("module.").partition(".")[0] for key in attempt.dropped)
+    beside = attempt.prefix[: attempt.prefix.rstrip(".").rfind(".") + 1]
+    counted = Counter(key.removeprefix(beside).partition(".")[0] for key in attempt.dropped)
     present = {key: name for key, name in names.items() if name in shapes}
     return Match(spec, attempt.layout, attempt.prefix, present, dict(counted), attempt.dead)
 
