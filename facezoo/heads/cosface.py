@@ -30,7 +30,7 @@ class CosFace(nn.Module):
 
 @HEADS.register
 def amsoftmax(margin: float = 0.35, scale: float = 30.0) -> CosFace:
-    """The same formula with the scale of the AM-Softmax paper; https://arxiv.org/abs/1801.05599."""
+    """CosFace with the scale of the AM-Softmax paper; https://arxiv.org/abs/1801.05599."""
     return CosFace(margin, scale)
 
 
