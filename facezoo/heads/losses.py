@@ -38,20 +38,22 @@ class _Surprise(torch.autograd.Function):
         columns = torch.full_like(sums, logits.shape[1])
         sums, true, means, columns = distributed.total(torch.stack([sums, true, logits.sum(1), columns]))
         log_sum = top + sums.log()
-        ctx.save_for_backward(logits, labels, log_sum)
+        # Not log_sum - true: for a confident sample that loses what is small to the rounding of what is large.
+        of_true = sums.log() + (top - true)
+        ctx.save_for_backward(logits, labels, log_sum, of_true)
         ctx.columns = columns
-        return log_sum - true, log_sum - means / columns
+        return of_true, log_sum - means / columns
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        logits, labels, log_sum = ctx.saved_tensors
+        logits, labels, log_sum, surprise = ctx.saved_tensors
         of_true, of_mean = distributed.total(torch.stack(gradients))
         result = (logits - log_sum[:, None]).exp_().mul_((of_true + of_mean)[:, None])
         result -= (of_mean / ctx.columns)[:, None]
-        present = (labels >= 0)[:, None]
-        taken = (-of_true[:, None]).masked_fill(~present, 0)
-        return result.scatter_add_(1, labels.clamp(min=0)[:, None], taken), None
+        index, present = labels.clamp(min=0)[:, None], (labels >= 0)[:, None]
+        own = of_true * (-surprise).expm1() + of_mean * ((-surprise).exp() - 1 / ctx.columns)  # p - 1, exact near 1
+        return result.scatter_(1, index, torch.where(present, own[:, None], result.gather(1, index))), None
 
 
 @LOSSES.register(name="cross_entropy")

@@ -9,6 +9,7 @@ import torch
 
 from facezoo import distributed
 from facezoo.heads import create_embedding_losses, create_head
+from facezoo.heads.prototype import PrototypeQueue, SemiSiamese
 
 ROWS, DIM, CLASSES, STEPS = 11, 8, 13, 3
 
@@ -74,7 +75,33 @@ def embedding_results(spec: str) -> dict[str, list[torch.Tensor]]:
     return found
 
 
+def prototype_results(name: str, margin: str) -> dict[str, list[torch.Tensor]]:
+    """Loss, gradients and state of semi-siamese training with a queue that wraps."""
+    torch.manual_seed(0)
+    queue = PrototypeQueue(DIM, 2 * ROWS - 3, margin, mask_duplicates=True)
+    head = SemiSiamese(queue).double()
+    found: dict[str, list[torch.Tensor]] = {}
+    for step in range(STEPS):
+        torch.manual_seed(step)
+        first, last = distributed.own_bounds(ROWS)
+        images = [batch(10 * step + view)[0][first:last] for view in range(4)]
+        probes = (images[0].requires_grad_(), images[1].requires_grad_())
+        value = head(probes, (images[2], images[3]), batch(step)[1][first:last])["prototype"]
+        value.backward()
+        found.setdefault("loss", []).append(value.detach())
+        for probe in probes:
+            gradient = probe.grad / distributed.ranks()
+            found.setdefault("probes", []).append(torch.cat(distributed.gather_objects(gradient)))
+        for name, buffer in head.named_buffers():
+            parts = distributed.gather_objects(buffer.clone())
+            found.setdefault(f"state {name}", []).append(parts[0])
+            assert all(torch.allclose(part, parts[0], rtol=1e-12) for part in parts), name
+    return found
+
+
 def results_of(case: list) -> dict[str, list[torch.Tensor]]:
+    if case[0] == "prototype":
+        return prototype_results(*case)
     return results(case[0], case[1], **case[2]) if len(case) == 3 else embedding_results(*case)
 
 

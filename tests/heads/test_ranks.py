@@ -20,8 +20,11 @@ SPEC.loader.exec_module(ranks)
 CASES = [
     *([name, "cross_entropy", {}] for name in HEADS.names()),
     *(["cosface:scale=8", name, {}] for name in LOSSES.names()),
+    *([spec, "cross_entropy", {}] for spec in ("softmax:bias=true", "normface:learn_scale=true", "magface@facexzoo")),
+    *([spec, "cross_entropy", {}] for spec in ("arcface@insightface", "curricularface:alpha=0.5", "sphereface:base=9")),
     *([name, "cross_entropy", {"sub_centres": 3}] for name in ("arcface", "mvsoftmax", "cifp")),
     *([spec, "cross_entropy", {}] for spec in ("elasticarc@plus", "elasticcos@plus", "cifp:far=0.2,scale=2")),
+    *(["prototype", margin] for margin in ("cosface:scale=8", "mvsoftmax:scale=8")),
     *([name] for name in EMBEDDING_LOSSES.names()),
     *([spec] for spec in ("triplet@facexzoo", "triplet@tface", "batch_hard@tface", "contrastive:mining=hard")),
 ]
