@@ -32,7 +32,7 @@ class FusedBlock(nn.Module):
         self.conv = nn.Conv2d(inputs, outputs, 3, stride, 1, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x).relu()
+        return self.conv(x).relu_()
 
 
 class Block(nn.Module):
@@ -140,7 +140,8 @@ class RepVGG(nn.Module):
         for name, module in list(network.named_modules()):
             if isinstance(module, Block):
                 network.set_submodule(name, module.fused())
-        return network
+        # With nothing between the convolutions, maps in this order gain more than they cost: measured on CPUs.
+        return network.to(memory_format=torch.channels_last)
 
 
 @BACKBONES.register

@@ -70,11 +70,17 @@ def export_onnx(model: Path, out: Path, crops: Path | None = None, limit: int = 
     network, contract = load_model(path)
     images, source = _crops(crops, folder, contract, limit)
     with whole_file(Path(out)) as temporary:
-        _write(network, contract, temporary)
+        _write(_for_inference(network), contract, temporary)
         parity = _compare(TorchEmbedder(network, contract), OnnxEmbedder(temporary), images, source)
         if parity.difference > TOLERANCE:
             raise InputError(f"{out}: not written, the ONNX file {parity.sentence()}; allowed is {TOLERANCE:.0e}")
     return parity
+
+
+def _for_inference(network: torch.nn.Module) -> torch.nn.Module:
+    """A network that is trained in another form than it is used in makes the latter itself: `fused()`."""
+    fused = getattr(network, "fused", None)
+    return network if fused is None else fused()
 
 
 def _write(network: torch.nn.Module, contract: Contract, path: Path) -> None:

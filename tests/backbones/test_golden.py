@@ -37,6 +37,14 @@ QUICK = {
     "facexzoo__rexnet_1_0": ("rexnet_100", "rexnet"),
     "facexzoo__rexnet_1_0_se": ("rexnet_100:squeeze=true", "rexnet"),
     "facexzoo__swin_t": ("swin_t:input_size=224", "swin"),
+    "facexzoo__attentionnet56": ("attention56", "attention"),
+    "facexzoo__lightcnn29": ("lightcnn29v2", "lightcnn"),
+    "facexzoo__repvgg_a0": ("repvgg_a0", "repvgg"),
+    "facexzoo__tfnas_a": ("tf_nas_a", "tf_nas"),
+    "insightface__vit_t": ("vit_t", "vit"),
+    "tface__fbnet_a": ("fbnet_a", "fbnet"),
+    "tface__fbnet_b": ("fbnet_b", "fbnet"),
+    "tface__fbnet_c": ("fbnet_c", "fbnet"),
 }
 SLOW = {
     "facexzoo__resnet50_ir": ("ir50:flavor=facexzoo", "ir"),
@@ -67,6 +75,12 @@ SLOW = {
     "tface__efficientnetb1": ("efficientnet_b1:flavor=tface", "efficientnet_tface"),
     "evolve__ghostnet": ("ghostnet", "ghostnet"),
     "facexzoo__swin_s": ("swin_s:input_size=224", "swin"),
+    "evolve__attention56": ("attention56", "attention"),
+    "evolve__attention92": ("attention92", "attention"),
+    "facexzoo__attentionnet92": ("attention92", "attention"),
+    "facexzoo__repvgg_b0": ("repvgg_b0", "repvgg"),
+    "facexzoo__repvgg_b1": ("repvgg_b1", "repvgg"),
+    "insightface__vit_s": ("vit_s", "vit"),
 }
 UNIT = {"facexzoo__resnest50"}
 """Fixtures of networks that divide their embeddings by the L2 norm; ours leave them as they are."""
