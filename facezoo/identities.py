@@ -17,7 +17,7 @@ from facezoo.align import fit
 from facezoo.embedder import Embedder
 from facezoo.files import write_text
 from facezoo.head_file import HeadFile
-from facezoo.heads.cleaning import clean, dominant
+from facezoo.heads.cleaning import clean, dominant_centres
 from facezoo.types import Crop, FloatArray, InputError, unit
 
 log = logging.getLogger(__name__)
@@ -103,15 +103,16 @@ def clean_list(head: HeadFile, embed: Embedder, data: Any, out: Path, angle: flo
     if embeddings.shape[1] != head.embedding_dim:
         raise InputError(f"the model gives {embeddings.shape[1]} dimensions, the head has {head.embedding_dim}")
     labels = places[data.labels[read]]
-    found = clean(head.weight.float().numpy(), embeddings, labels, angle)
+    weight = head.weight.float().numpy()
+    found = clean(weight, embeddings, labels, angle)
     numbered = all(name.isdecimal() for name in data.classes)
     lines: dict[bool, list[str]] = {True: [], False: []}
-    for sample, keep, degrees in zip(read, found.keep, found.angles, strict=True):
+    for sample, keep, degrees in zip(read, found.kept, found.angles, strict=True):
         label = int(data.labels[sample])
         path = Path(data.name(sample)).relative_to(root).as_posix()
         line = f"{path}\t{data.classes[label] if numbered else label}"
         lines[bool(keep)].append(f"{line}\n" if keep else f"{line}\t{degrees:.1f}\n")
     write_text(dropped_file(out), "".join(lines[False]))
     write_text(out, "".join(lines[True]))
-    main = replace(head, weight=dominant(head.weight, found.main))
+    main = replace(head, weight=torch.from_numpy(dominant_centres(weight, found.dominant)))
     return Cleaned(len(lines[True]), len(lines[False]), len(data) - len(read), main, root)
