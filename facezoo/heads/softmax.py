@@ -17,17 +17,17 @@ class Softmax(nn.Module):
     Faces learnt as classes, as in DeepID2's identification signal; https://arxiv.org/abs/1406.4773.
 
     Args:
+        num_classes: C.
         bias: learn a bias b_j for every class, 0 at the start.
-        num_classes: C, for the bias.
     """
 
     formula = "target |x| |w| c + b; negatives |x| |w_j| c_j + b_j"
     unit_centres = False
 
-    def __init__(self, bias: bool = False, num_classes: int = 0) -> None:
+    def __init__(self, num_classes: int, bias: bool = False) -> None:
         super().__init__()
-        if bias and num_classes < 1:
-            raise InputError(f"softmax: a bias needs num_classes, it is {num_classes}")
+        if num_classes < 1:
+            raise InputError(f"softmax: {num_classes} classes; there must be at least 1")
         self.bias = nn.Parameter(torch.zeros(num_classes)) if bias else None
         self.per_class = ("bias",) if bias else ()
         self.column_classes = bias
