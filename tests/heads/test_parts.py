@@ -1,13 +1,15 @@
 """What the registry tells of every head and loss: its formula, its paper, whose numbers a preset has."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 
 from facezoo.heads import create_head
-from facezoo.registry import HEADS, LOSSES
+from facezoo.registry import EMBEDDING_LOSSES, HEADS, LOSSES
 
 PARTS = [(registry, name) for registry in (HEADS, LOSSES) for name in registry.names()]
+DOCUMENT = Path(__file__).parents[2] / "docs" / "heads.md"
 
 
 def made(registry, name):
@@ -45,3 +47,12 @@ def test_a_preset_of_a_loss_is_a_loss(name):
 def test_a_preset_bears_the_name_of_what_it_sets(name):
     presets = HEADS.presets() | LOSSES.presets()
     assert presets[name].partition(":")[0] == name.partition("@")[0]
+
+
+@pytest.mark.parametrize("registry", [HEADS, LOSSES, EMBEDDING_LOSSES], ids=lambda registry: registry.kind)
+def test_the_document_has_every_part_and_every_preset(registry):
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert [name for name in registry.names() if f"| `{name}` |" not in text] == []
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    for name, spec in registry.presets().items():
+        assert any(f"`{name}`" in row and f"`{spec}`" in row for row in rows), name
