@@ -110,12 +110,14 @@ def head_of(spec: str, **given) -> Classifier:
 
 
 def finite_at_collinear_and_at_zero_embeddings(head, dtype):
-    labels = torch.arange(CLASSES)
     centres = head.weight.detach()
-    embeddings = torch.cat([centres, -centres, 1e3 * centres, torch.zeros(CLASSES, 16), 1e-6 * centres]).to(dtype)
-    embeddings.requires_grad_()
+    across = torch.nn.functional.normalize(centres.roll(1, 0) + centres.roll(2, 0))
+    across = centres.norm(dim=1, keepdim=True) * across
+    near = [math.cos(theta) * centres + math.sin(theta) * across for theta in (1e-4, 1e-3, math.pi - 1e-3)]
+    embeddings = torch.cat([centres, -centres, 1e3 * centres, torch.zeros(CLASSES, 16), 1e-6 * centres, *near])
+    embeddings = embeddings.to(dtype).requires_grad_()
 
-    total = sum(head(embeddings, labels.repeat(5)).values())
+    total = sum(head(embeddings, torch.arange(CLASSES).repeat(8)).values())
     total.backward()
 
     assert torch.isfinite(total)
