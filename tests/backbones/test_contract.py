@@ -85,7 +85,6 @@ SMALL = [
     "lightcnn9",
     "lightcnn29v2",
     "repvgg_a0",
-    "repvgg_b1g4",
     "tf_nas_a",
     "vit_t:mask_ratio=0.3,drop_path=0.1",
     "timm:resnet10t",
@@ -162,7 +161,10 @@ def test_channels_last_changes_nothing_and_stays():
     torch.testing.assert_close(network(crops), plain, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["mobilefacenet:width=0.25", "ir18", "iresnet18"])
+@pytest.mark.parametrize(
+    "name",
+    ["mobilefacenet:width=0.25", "ir18", "iresnet18", "lightcnn9", "repvgg_a0", "vit_t:mask_ratio=0.3"],
+)
 def test_a_network_compiles_to_one_graph(name):
     network = BACKBONES.create(name, input_size=32, embedding_dim=8)
     crops = torch.rand(2, 3, 32, 32)
@@ -179,7 +181,7 @@ def test_a_network_exports_with_named_prelus():
     torch.testing.assert_close(program.module()(crops), network(crops))
 
 
-@pytest.mark.parametrize("name", ["ir18:dropout=0", "iresnet18"])
+@pytest.mark.parametrize("name", ["ir18:dropout=0", "iresnet18", "attention56", "repvgg_a0", "vit_t:drop_path=0.5"])
 def test_checkpointing_changes_no_gradient_and_no_statistic(name):
     gradients = []
     for again in (False, True):
@@ -228,7 +230,13 @@ def test_timms_stem_is_halved_where_the_map_would_be_small():
         ("mobilefacenet:width=0", "width is 0.0"),
         ("ir18:flavor=adaface", "'tface' or 'facexzoo'"),
         ("ir18:units=3", "no option 'units'; its options: checkpointing, dropout, embedding_dim, flavor, input_size"),
-        ("ir19", "unknown backbone 'ir19'; known: ir101"),
+        ("ir19", "unknown backbone 'ir19'; known: attention56"),
+        ("inceptionresnetv1:input_size=64", "64 x 64 is too small, sides must be 75 or more"),
+        ("vit_t:mask_ratio=1", "mask_ratio is 1.0, it must be at least 0 and below 1"),
+        ("vit_t:input_size=32,mask_ratio=0.95", "mask_ratio is 0.95, it leaves none of 9 tokens"),
+        ("vit_t:drop_path=-1", "drop_path is -1.0"),
+        ("edgeface_xs:gamma=0", "gamma is 0.0, it must be above 0 and at most 1"),
+        ("edgeface_xs:drop_path=1", "drop_path is 1.0"),
         ("timm:resnet5", "timm has no network 'resnet5'; close: "),
         ("timm", "needs model"),
         ("timm:vgg11,stem=halve", "does not begin with a strided convolution"),
