@@ -9,7 +9,9 @@ import torch
 
 from facezoo import distributed
 from facezoo.heads import create_embedding_losses, create_head
+from facezoo.heads.ddl import DDL, Branch
 from facezoo.heads.prototype import PrototypeQueue, SemiSiamese
+from facezoo.heads.scf import SCF
 
 ROWS, DIM, CLASSES, STEPS = 11, 8, 13, 3
 
@@ -99,9 +101,28 @@ def prototype_results(name: str, margin: str) -> dict[str, list[torch.Tensor]]:
     return found
 
 
+def inputs_results(name: str) -> dict[str, list[torch.Tensor]]:
+    """Loss and gradients of the losses that take other inputs than embeddings and labels."""
+    first, last = distributed.own_bounds(ROWS)
+    parts = [batch(step)[0].repeat(1, 2)[first:last].requires_grad_() for step in range(6)]
+    if name == "scf":
+        value = SCF(2 * DIM)(parts[0], parts[1], parts[2][:, :1].square() + 1)
+    else:
+        identities = torch.arange(ROWS)[first:last] % 4
+        value = DDL()([Branch(*parts[:3], identities), Branch(*parts[3:], identities)])
+    value.backward()
+    gradients = [part.grad / distributed.ranks() for part in parts if part.grad is not None]
+    return {
+        "loss": [value.detach()],
+        "inputs": [torch.cat(distributed.gather_objects(gradient)) for gradient in gradients],
+    }
+
+
 def results_of(case: list) -> dict[str, list[torch.Tensor]]:
     if case[0] == "prototype":
         return prototype_results(*case)
+    if case[0] in ("ddl", "scf"):
+        return inputs_results(*case)
     return results(case[0], case[1], **case[2]) if len(case) == 3 else embedding_results(*case)
 
 

@@ -25,6 +25,8 @@ CASES = [
     *([name, "cross_entropy", {"sub_centres": 3}] for name in ("arcface", "mvsoftmax", "cifp")),
     *([spec, "cross_entropy", {}] for spec in ("elasticarc@plus", "elasticcos@plus", "cifp:far=0.2,scale=2")),
     *(["prototype", margin] for margin in ("cosface:scale=8", "mvsoftmax:scale=8")),
+    ["ddl"],
+    ["scf"],
     *([name] for name in EMBEDDING_LOSSES.names()),
     *([spec] for spec in ("triplet@facexzoo", "triplet@tface", "batch_hard@tface", "contrastive:mining=hard")),
 ]
