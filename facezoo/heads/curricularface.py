@@ -47,7 +47,7 @@ class CurricularFace(nn.Module):
             with torch.no_grad():
                 self.t.lerp_(plain.mean().to(self.t.dtype), self.alpha)
         hard = cosine > add_angle(plain, self.margin)  # by the formula, also where the target takes the fallback
-        logits = torch.where(hard, cosine * (self.t + cosine), cosine)
+        logits = cosine * torch.where(hard, self.t + cosine, 1)
         return put_target(logits, labels, arc_target(plain, self.margin), self.scale)
 
 
