@@ -76,7 +76,7 @@ class _Products(torch.autograd.Function):
             moved = flat[first:last] if exact else directions.new_empty(last - first, flat.shape[1])
             torch.mm(part.T, directions, out=moved)
             if ctx.unit:  # a centre's length has no say: only what is across it counts
-                along = (moved * centres).sum(1) * inverse[first:last].square()
+                along = torch.linalg.vecdot(moved, centres, dim=1) * inverse[first:last].square()
                 moved.addcmul_(centres, along[:, None], value=-1)
             if not exact:
                 flat[first:last] = moved
