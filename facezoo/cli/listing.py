@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +12,7 @@ from facezoo.cli.app import app, print_json
 
 if TYPE_CHECKING:
     from facezoo.cards import Card
+    from facezoo.measure.backbones import BackboneRow
 
 Kind = Literal[
     "models",
@@ -36,8 +39,9 @@ def list_parts(
 ) -> None:
     """List what there is to choose from.
 
-    Heads and losses come with their formula, paper, options and the presets of other projects. In formulas c is the
-    cosine of the true class, c_j that of another, theta the true class's angle, s the scale, m the margin.
+    Backbones come with parameters, multiply-adds at their default crop size, paper and the projects whose checkpoints
+    they take. Heads and losses come with their formula, paper, options and the presets of other projects. In formulas
+    c is the cosine of the true class, c_j that of another, theta the true class's angle, s the scale, m the margin.
 
     Args:
         kind: models and photos of the zoo, or the parts of one kind that a spec string can name.
@@ -54,12 +58,36 @@ def list_parts(
         for entry in ENTRIES.values():
             print(f"{entry.name:16}{entry.license:16}{entry.what}")
         return
+    if kind == "backbones":
+        from facezoo.measure.backbones import backbone_rows
+
+        rows = backbone_rows()
+        if json:
+            print_json([asdict(row) for row in rows])
+            return
+        print("\n".join(_backbones(rows)))
+        return
     found = cards(getattr(registry, kind.replace("-", "_").upper()))
     if json:
         print_json([asdict(card) for card in found])
         return
     for card in found:
         print(_block(card) if any(card.formula for card in found) else _line(card))
+
+
+def _backbones(rows: list[BackboneRow]) -> Iterator[str]:
+    """One line a backbone below its family's paper and options."""
+    for family, group in itertools.groupby(rows, key=lambda row: (row.family, row.options)):
+        members = list(group)
+        options = ",".join(f"{key}={value}" if value else key for key, value in members[0].options.items())
+        yield f"{family[0]}  {members[0].paper}".rstrip()
+        yield f"    :{options}"
+        for row in members:
+            parameters = "" if row.parameters is None else f"{row.parameters / 1e6:10.2f} M"
+            macs = "" if row.macs is None else f"{row.macs / 1e6:12,.0f} M MACs"
+            size = "x".join(map(str, row.input_size))
+            takes = f"  imports {', '.join(row.imports)}" if row.imports else ""
+            yield f"    {row.name:24}{parameters:12}{macs:19}  {size:8}{takes}".rstrip()
 
 
 def _line(card: Card) -> str:
