@@ -113,8 +113,6 @@ def _pad(blocks: nn.Module, size: tuple[int, int]) -> tuple[int, int]:
         if isinstance(depthwise, nn.Conv2d) and depthwise.stride == (2, 2):
             module.conv_dw = FixedPadding(depthwise.in_channels, depthwise.kernel_size[0], nominal)
             size, nominal = module.conv_dw.given(size), (nominal + 1) // 2
-    if min(size) < 1:
-        raise InputError("efficientnet: input_size is too long and narrow, its short side ends in no pixel")
     return size
 
 
