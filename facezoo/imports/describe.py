@@ -25,6 +25,9 @@ SIZES = (112, 224, 128, 160, 96, 64, 192, 256, 384, (112, 96), (60, 112))
 WIDTHS = (0.1, 0.25, 0.35, 0.5, 0.75, 1.0, 1.3, 1.5, 2.0, 2.2, 3.0)
 """Factors of the channels that a file's shapes are compared with, where a backbone has the option."""
 
+PUBLISHED = {"gamma": (0.5, 0.6, 0.8)}
+"""Values beside the default that checkpoints are published with, of options that are numbers and change the names."""
+
 NOT_TRIED = ("pretrained",)
 """Options that would download something."""
 
@@ -118,7 +121,8 @@ def _numbers(name: str) -> list[tuple[int, str]]:
 def forms(spec: str) -> Iterator[str]:
     """A spec string with each combination of the options, not given in it, that choose the network's structure.
 
-    These are the options that are one of some words, or yes or no, and change the tensors. The default comes first.
+    These are the options that are one of some words, yes or no, or of `PUBLISHED`, and change the tensors. The default
+    comes first.
     """
     name, given = parse_spec(spec)
     known = options_of(registry_of(spec).factory(name))
@@ -137,6 +141,8 @@ def _values(parameter: Any) -> list[Any]:
         return []
     if parameter.annotation is bool:
         values: list[Any] = [False, True]
+    elif parameter.name in PUBLISHED:
+        values = [parameter.default, *PUBLISHED[parameter.name]]
     elif typing.get_origin(parameter.annotation) is Literal:
         values = list(typing.get_args(parameter.annotation))
     else:

@@ -125,16 +125,22 @@ def _search(shapes: Mapping[str, Shape]) -> Match | _Try | None:
                     best = max(best, share)
                     if share >= FAMILY_SHARE:
                         places.setdefault(layout.name, set()).add(prefix)
+        if best == 1 and isinstance(found := _best(shapes, _specs(names), places), Match):
+            return found  # no other family has all of these names
         if places:
             likely.append((best, names, places))
     closest: _Try | None = None
     for _, names, places in sorted(likely, key=lambda item: -item[0]):
-        found = _best(shapes, [spec for name in names for spec in forms(name)], places)
+        found = _best(shapes, _specs(names), places)
         if isinstance(found, Match):
             return found
         if found is not None and (closest is None or found.likeness > closest.likeness):
             closest = found
     return closest
+
+
+def _specs(names: list[str]) -> list[str]:
+    return [spec for name in names for spec in forms(name)]
 
 
 def _prefixes(shapes: Iterable[str]) -> dict[str, int]:

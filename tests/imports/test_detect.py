@@ -122,6 +122,7 @@ def test_every_layout_names_registered_networks():
         ("mobilefacenet:width=0.5,embedding_dim=128", "mobilefacenet"),
         ("mobilefacenet:affine=false,input_size=(60,112)", "mobilefacenet_tface"),
         ("mobilefacenet:width=0.5", "facezoo"),
+        ("edgeface_xs:gamma=0.6", "edgeface"),
     ],
 )
 def test_dimension_crop_size_and_width_are_read_from_the_shapes(spec, layout):
