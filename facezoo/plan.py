@@ -17,7 +17,7 @@ from facezoo.config import Config
 from facezoo.data.transforms import create_transforms
 from facezoo.head_file import HeadFile
 from facezoo.heads import create_embedding_losses, create_head
-from facezoo.optim import lr_at
+from facezoo.optim import lr_at, parameter_groups
 from facezoo.registry import BACKBONES, BENCHMARKS, DATASETS, MODES
 from facezoo.types import Contract, InputError
 
@@ -32,6 +32,7 @@ def describe(config: Config) -> str:
     data = DATASETS.create(config.data.train)
     mode = create_mode(config, data.classes)
     backbone, head = mode.backbone, mode.head
+    parameter_groups(mode, config.optim)
     create_transforms(config.data.transforms)
     create_contract(config, backbone, data)
     benchmarks = [BENCHMARKS.create(spec) for spec in config.validation.benchmarks]

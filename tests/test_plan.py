@@ -38,6 +38,7 @@ def plan(faces, section=None, key=None, value=None):
         ("model", "start", "nothing.safetensors", r"nothing\.safetensors: no such file"),
         ("model", "mode", "nothing", "unknown mode"),
         ("model", "loss", "nothing", "unknown loss"),
+        ("optim", "groups", ["neck:lr_scale=2"], "names nothing that is trained"),
         ("data", "template", "nothing", "unknown alignment template"),
         ("data", "transforms", ["flipp"], "unknown transform"),
         ("train", "device", "gpu", "device is 'gpu'"),
