@@ -114,7 +114,8 @@ def gather_objects(value: Any) -> list[Any]:
 
 def averaged(module: nn.Module, left_alone: list[str], device: torch.device) -> nn.Module:
     """The module with the gradients of its parameters averaged over ranks, but for those named."""
-    if ranks() == 1:
+    alone = set(left_alone)
+    if ranks() == 1 or not any(p.requires_grad for name, p in module.named_parameters() if name not in alone):
         return module
     module._ddp_params_and_buffers_to_ignore = left_alone  # type: ignore[assignment]
     return DistributedDataParallel(module, device_ids=[device] if device.type == "cuda" else None)
