@@ -46,6 +46,9 @@ def process_group(device: str = "auto") -> Iterator[None]:
     """Join the processes that torchrun started; a process that was started alone stays alone.
 
     NCCL where the devices are GPUs, gloo elsewhere. Every rank takes the GPU of its number on its machine.
+
+    Raises:
+        InputError: there are fewer GPUs than processes, or another process has ended in the midst of the work.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or dist.is_initialized():
         yield
@@ -62,6 +65,11 @@ def process_group(device: str = "auto") -> Iterator[None]:
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
     try:
         yield
+    except RuntimeError as error:
+        # What a process meets when another one has gone: its long trace would bury the other's error.
+        if not (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise
+        raise InputError("another process has ended; its error stands above or in its own log") from None
     finally:
         dist.destroy_process_group()
 
@@ -84,15 +92,6 @@ def barrier() -> None:
         dist.barrier()
 
 
-def from_first(value: Any) -> Any:
-    """The first rank's value, on all ranks; plain data, no foreign objects."""
-    if ranks() == 1:
-        return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
-
-
 @torch.no_grad()
 def broadcast(value: Tensor) -> Tensor:
     """The first rank's tensor on all ranks, without gradient: for random numbers that all must agree on."""
@@ -110,6 +109,20 @@ def gather_objects(value: Any) -> list[Any]:
     values: list[Any] = [None] * ranks()
     dist.all_gather_object(values, value)
     return values
+
+
+def same(what: str, value: Any, folder: object) -> None:
+    """Refuse to go on where the processes have read different things from a folder.
+
+    Raises:
+        InputError: on every process.
+    """
+    values = gather_objects(value)
+    if any(other != values[0] for other in values):
+        raise InputError(
+            f"{folder}: the processes find different states in it ({what}: {', '.join(map(str, values))}); it must be "
+            "on a disk that all machines share"
+        )
 
 
 def averaged(module: nn.Module, left_alone: list[str], device: torch.device) -> nn.Module:
@@ -139,15 +152,6 @@ def largest(value: Tensor) -> Tensor:
     value = value.detach().clone()
     dist.all_reduce(value, op=dist.ReduceOp.MAX)
     return value
-
-
-@torch.no_grad()
-def copy_from_first(value: Tensor, device: torch.device) -> None:
-    """Overwrite a tensor with the first rank's, by way of the device that the ranks talk through."""
-    if ranks() > 1:
-        there = value.to(device)
-        dist.broadcast(there, src=0)
-        value.copy_(there)
 
 
 def all_sum(value: Tensor) -> Tensor:

@@ -66,10 +66,14 @@ def total_steps(images: int, config: Config) -> int:
     return max(1, round(config.train.epochs * steps_per_epoch(images, config)))
 
 
-def create_mode(config: Config, classes: Sequence[str]) -> Any:
-    """The network and the head over these classes, in the mode of the config."""
+def create_mode(config: Config, classes: Sequence[str], fresh: bool = True) -> Any:
+    """The network and the head over these classes, in the mode of the config.
+
+    Args:
+        fresh: start from `model.start` and `model.start_head`.
+    """
     model = config.model
-    backbone = create_backbone(config)
+    backbone = create_backbone(config, fresh)
     head = create_head(
         model.head,
         backbone.embedding_dim,
@@ -79,7 +83,7 @@ def create_mode(config: Config, classes: Sequence[str]) -> Any:
         sub_centres=model.sub_centres,
         centres=model.centres,
     )
-    if model.start_head:
+    if model.start_head and fresh:
         HeadFile.read(Path(model.start_head)).fill(head, classes)
     parts: dict[str, Any] = {"backbone": backbone, "head": head}
     if model.embedding_losses:
@@ -107,10 +111,10 @@ def create_contract(config: Config, backbone: Any, data: Any) -> Contract:
     )
 
 
-def create_backbone(config: Config) -> Any:
+def create_backbone(config: Config, fresh: bool = True) -> Any:
     """The network, with random weights or those of `model.start`."""
     backbone = BACKBONES.create(config.model.backbone)
-    if config.model.start:
+    if config.model.start and fresh:
         weights, _ = load_model(Path(config.model.start))
         load_weights(backbone, weights.state_dict(), config.model.start)
     return backbone

@@ -60,6 +60,10 @@ class RunFolder:
             write_text(self._stored, config_to_toml(self.config))
         distributed.barrier()
 
+    def is_fresh(self) -> bool:
+        """Whether no state to go on from has been saved."""
+        return not self.state_file.exists()
+
     def load_state(self) -> dict[str, Any] | None:
         """The newest training state, or None in a fresh folder; what belongs to ranks is read by `load_part`.
 

@@ -71,7 +71,8 @@ class Trainer:
 
     def _build(self) -> None:
         config = self.config
-        self.mode = create_mode(config, self.data.classes).to(self.device)
+        # What the run has saved stands in place of what it started from, which may be gone by now.
+        self.mode = create_mode(config, self.data.classes, fresh=self.folder.is_fresh()).to(self.device)
         self.backbone = self.mode.backbone
         if config.train.channels_last:
             self.backbone.to(memory_format=torch.channels_last)
@@ -118,6 +119,7 @@ class Trainer:
 
     def _resume(self) -> None:
         state = self.folder.load_state()
+        distributed.same("the step to go on from", state["step"] if state else 0, self.folder.path)
         if state is not None:
             self._restore(state)
             log.info("%s: continued at step %d of %d", self.folder.path, self.step, self.total)
@@ -198,22 +200,14 @@ class Trainer:
         config = self.config
         accumulate, per_epoch = config.optim.accumulate, self.steps_per_epoch * config.optim.accumulate
         # An epoch is a whole number of steps, so that a step's batches never straddle two permutations.
-        order = Order(
-            len(self.data),
-            config.data.batch_size,
-            per_epoch,
-            config.train.seed,
-            start=self.step * accumulate,
-            stop=self.total * accumulate,
-            part=distributed.rank(),
-            parts=distributed.ranks(),
-        )
+        start, stop, part = self.step * accumulate, self.total * accumulate, (distributed.rank(), distributed.ranks())
+        order = Order(len(self.data), config.data.batch_size, per_epoch, config.train.seed, start, stop, *part)
         samples = Samples(self.data, self.transform, tuple(self.backbone.input_size), config.train.seed)
         return create_loader(samples, order, config.data.workers, pin_memory=self.device.type == "cuda")
 
     def _step(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
         config = self.config
-        set_lr(self.optimizer, lr_at(self.step, self.total, self.steps_per_epoch, config.optim.lr, config.schedule))
+        set_lr(self.optimizer, self._lr(self.step))
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         samples: list[int] = []
@@ -224,8 +218,9 @@ class Trainer:
             for message in batch.replaced:
                 log.warning("replaced an unreadable file: %s", message)
             images = self._images(batch.crops)
-            with self._collecting(number), self._autocast():
-                losses = self.parallel(images, batch.labels.to(self.device, non_blocking=True))
+            with self._collecting(number):
+                with self._autocast():  # the backward pass follows the forward's types by itself
+                    losses = self.parallel(images, batch.labels.to(self.device, non_blocking=True))
                 total = torch.stack(list(losses.values())).sum() / config.optim.accumulate
                 self.scaler.scale(total).backward()
             for name, loss in losses.items():
@@ -240,6 +235,10 @@ class Trainer:
         if self.ema:
             self.ema.update(self.backbone, self.step)
         return sums
+
+    def _lr(self, step: int) -> float:
+        """Learning rate of a step, before the factors of `optim.groups`."""
+        return lr_at(step, self.total, self.steps_per_epoch, self.config.optim.lr, self.config.schedule)
 
     def _collecting(self, number: int) -> Any:
         """Ranks exchange gradients with the last batch of a step only."""
@@ -269,7 +268,7 @@ class Trainer:
         return {
             "loss": sum(numbers.values()),
             **numbers,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": self._lr(self.step - 1),
             "epoch": self.step / self.steps_per_epoch,
             "unreadable": self._unreadable(),
         }
@@ -290,15 +289,10 @@ class Trainer:
         network.load_state_dict({name: tensor.cpu() for name, tensor in self._weights().items()})
         return network.eval()
 
-    def _same_network(self) -> torch.nn.Module:
-        """The network of the first rank on all of them: statistics of BatchNorm are each rank's own between steps."""
-        network = self._network()
-        for tensor in network.state_dict().values():
-            distributed.copy_from_first(tensor, self.device)
-        return network
-
     def _validate(self) -> None:
-        network = self._same_network()
+        network = self._network()
+        for tensor in network.state_dict().values():  # between steps each rank has its own statistics of BatchNorm
+            tensor.copy_(distributed.broadcast(tensor.to(self.device)))
         if self.config.train.channels_last:
             network.to(memory_format=torch.channels_last)
         embed = TorchEmbedder(network, self.contract, device=str(self.device))

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from facezoo.checkpoint import load_model
-from facezoo.config import config_from_dict, config_to_toml
+from facezoo.config import config_from_dict, config_to_toml, load_config
 from facezoo.head_file import HeadFile
 from facezoo.image import write_image
 from facezoo.run import read_metrics
@@ -123,3 +123,34 @@ def test_what_one_process_refuses_is_said_with_its_number(recipe, tmp_path):
     assert done.returncode != 0
     assert "data.batch_size is 1, it must be at least 4: two crops for each of 2 processes" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
+def test_fp16_skips_overflows_together_and_learns(recipe, tmp_path, optimiser):
+    rates = {"sgd": 0.01, "adamw": 0.001}
+    options = ["--train.amp", "fp16", "--optim.name", optimiser, "--optim.lr", rates[optimiser], "--train.epochs", 10]
+    done = run(2, "-m", "facezoo", "train", recipe, "--out", tmp_path / "out", *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = losses(tmp_path / "out")
+    assert np.isfinite(found).all() and found[-1] < found[0] - 1
+
+
+def test_a_frozen_network_trains_its_head_and_goes_on_without_its_start(recipe, tmp_path):
+    options = ["--optim.groups", '["backbone:lr_scale=0"]', "--model.start", tmp_path / "first"]
+    first = run(1, "-m", "facezoo", "train", recipe, "--out", tmp_path / "first", "--train.epochs", 1)
+    assert first.returncode == 0, first.stderr[-3000:]
+    died = run(2, SCRIPT, config_with(recipe, tmp_path, tmp_path / "first"), tmp_path / "out", "", 5)
+    assert "SIGKILL" in died.stderr
+    (tmp_path / "first").rename(tmp_path / "moved")
+    done = run(2, "-m", "facezoo", "train", recipe, "--out", tmp_path / "out", *options)
+    assert done.returncode == 0, done.stderr[-3000:]
+    start, end = (load_model(tmp_path / name / "last.safetensors")[0].state_dict() for name in ("moved", "out"))
+    assert all(torch.equal(start[name], end[name]) for name in start)
+
+
+def config_with(recipe: Path, folder: Path, start: Path) -> Path:
+    """The recipe with a frozen network that starts from a model."""
+    config = load_config(recipe, {"optim.groups": '["backbone:lr_scale=0"]', "model.start": str(start)})
+    path = folder / "frozen.toml"
+    path.write_text(config_to_toml(config))
+    return path

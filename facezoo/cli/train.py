@@ -36,12 +36,13 @@ def train(
 
     settings = load_config(config, _pairs(overrides))
     folder = out or Path("runs") / settings.name
-    if dry_run:
-        print(describe(settings))
-        return
     with distributed.process_group(settings.train.device):
         if not distributed.is_first():
             progress.show(False)
+        if dry_run:
+            if distributed.is_first():
+                print(describe(settings))
+            return
         trainer = Trainer(settings, folder)
         metrics = trainer.run()
         if not distributed.is_first():

@@ -47,6 +47,14 @@ class _ByRows(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        # A gradient scaler leaves it to a fused optimiser to skip a step, and to unscale if that was not done before.
+        # The fused SGD of PyTorch would keep the memory of a first step that it skips, unwritten, as momentum; and the
+        # scaler of several ranks counts those that overflowed, of which the kernels know 1 alone.
+        infinite, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
+        if infinite is not None:
+            if float(infinite) > 0:
+                return loss
+            self.found_inf = torch.zeros((), device=infinite.device)
         own = [
             (group, parameter, parameter.grad)
             for group in self.param_groups
@@ -60,10 +68,6 @@ class _ByRows(Optimizer):
         finally:
             for _, parameter, gradient in own:
                 parameter.grad = gradient
-        # A gradient scaler leaves it to a fused optimiser to skip a step, and to unscale if that was not done before.
-        infinite, scale = getattr(self, "found_inf", None), getattr(self, "grad_scale", None)
-        if infinite is not None and float(infinite):
-            return loss
         with torch.no_grad():
             for group, parameter, gradient in own:
                 rows, values = _parts(gradient)

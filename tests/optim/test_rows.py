@@ -225,3 +225,45 @@ def test_bfloat16_centres_learn_what_float32_centres_learn(name, options):
     full, low = losses("fp32"), losses("bf16")
     assert full[0] < 0.5
     assert low == pytest.approx(full, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_a_step_that_the_gradient_scaler_skips_leaves_nothing_behind(name):
+    """fp16's first scale overflows nearly always: the next step must start from no momentum at all."""
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    torch.use_deterministic_algorithms(True)  # memory that nobody has written is NaN
+    try:
+        weights = []
+        for overflows in (0, 3):
+            torch.manual_seed(0)
+            layer = torch.nn.Linear(4, 4)
+            optimizer = create_optimizer([{"params": list(layer.parameters())}], OptimConfig(name=name))
+            scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+            for step in range(-overflows, 4):
+                torch.manual_seed(step + 10)
+                loss = layer(torch.randn(2, 4)).square().sum() * (float("inf") if step < 0 else 1)
+                optimizer.zero_grad()
+                scaler.scale(loss).backward()
+                scaler.unscale_(optimizer)
+                scaler.step(optimizer)
+                scaler.update()
+            weights.append(layer.weight.detach())
+        torch.testing.assert_close(weights[1], weights[0])
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_step_is_skipped_however_many_ranks_overflow(name, ranks):
+    """The scaler of several ranks counts those that overflowed."""
+    layer = torch.nn.Linear(4, 4)
+    before = layer.weight.detach().clone()
+    optimizer = create_optimizer([{"params": list(layer.parameters())}], OptimConfig(name=name))
+    layer(torch.randn(2, 4)).sum().backward()
+    optimizer.grad_scale, optimizer.found_inf = None, torch.tensor([float(ranks)])
+    optimizer.step()
+    assert torch.equal(layer.weight, before)
+    optimizer.found_inf = torch.zeros(1)
+    optimizer.step()
+    assert not torch.equal(layer.weight, before) and torch.isfinite(layer.weight).all()
