@@ -12,12 +12,12 @@ from typing import Any
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from facezoo.config import load_config
 from facezoo.files import whole_file
 from facezoo.heads.classifier import Classifier
-from facezoo.registry import HEADS
+from facezoo.registry import HEADS, LOSSES
 from facezoo.run import RunFolder
 from facezoo.types import InputError
 
@@ -29,6 +29,9 @@ HEAD_KEY = "facezoo.head"
 CLASSES_KEY = "facezoo.classes"
 """Metadata key of the classes' names, a JSON list in the order of the centres."""
 
+LOSS_KEY = "facezoo.loss"
+"""Metadata key of the loss's spec string; its tensors have names with `loss.` before them."""
+
 
 @dataclass(frozen=True, eq=False)
 class HeadFile:
@@ -39,12 +42,16 @@ class HeadFile:
         classes: C names, in the order of the centres.
         weight: centres (C, D), or (C, K, D) with sub-centres.
         margin: the margin's parameters and buffers by name.
+        loss: the loss's spec string; empty where it is not known.
+        loss_state: the loss's parameters and buffers by name, such as UniFace's bias.
     """
 
     spec: str
     classes: list[str]
     weight: Tensor
     margin: dict[str, Tensor] = field(default_factory=dict)
+    loss: str = ""
+    loss_state: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: Path) -> HeadFile:
@@ -55,11 +62,13 @@ class HeadFile:
         """
         path = Path(path)
         found = cls._of_run(path) if path.is_dir() else cls._of_file(path)
-        if len(found.classes) != len(found.weight):
-            raise InputError(f"{path}: {len(found.weight)} centres and {len(found.classes)} names of classes")
-        if len(set(found.classes)) != len(found.classes):
-            raise InputError(f"{path}: a class is named twice")
+        found._check(path)
         return found
+
+    def _check(self, path: Path) -> None:
+        if len(self.classes) != len(self.weight):
+            raise InputError(f"{path}: {len(self.weight)} centres and {len(self.classes)} names of classes")
+        _refuse_twice(self.classes, f"{path}: class")
 
     @classmethod
     def _of_file(cls, path: Path) -> HeadFile:
@@ -73,7 +82,10 @@ class HeadFile:
         if HEAD_KEY not in header or CLASSES_KEY not in header:
             raise InputError(f"{path}: not a head file; facezoo head export RUN FILE writes one from a run folder")
         tensors = safetensors.torch.load_file(path)
-        return cls(header[HEAD_KEY], json.loads(header[CLASSES_KEY]), tensors.pop("weight"), tensors)
+        prefix = "loss."
+        loss_state = {k.removeprefix(prefix): tensors.pop(k) for k in list(tensors) if k.startswith(prefix)}
+        classes, weight = json.loads(header[CLASSES_KEY]), tensors.pop("weight")
+        return cls(header[HEAD_KEY], classes, weight, tensors, header.get(LOSS_KEY, ""), loss_state)
 
     @classmethod
     def _of_run(cls, path: Path) -> HeadFile:
@@ -88,14 +100,26 @@ class HeadFile:
         parts = [folder.load_part(state["step"], part, state["parts"])["rows"] for part in range(state["parts"])]
         if not all("head.weight" in part for part in parts):
             raise InputError(f"{path}: its mode {config.model.mode!r} has no class centres")
-        prefix = "head.margin."
-        margin = {k.removeprefix(prefix): v.clone() for k, v in state["mode"].items() if k.startswith(prefix)}
+        margin, loss_state = (
+            {k.removeprefix(prefix): v.clone() for k, v in state["mode"].items() if k.startswith(prefix)}
+            for prefix in ("head.margin.", "head.loss.")
+        )
         weight = torch.cat([part["head.weight"] for part in parts])
-        return cls(config.model.head, json.loads(names.read_text(encoding="utf-8")), weight, margin)
+        classes = json.loads(names.read_text(encoding="utf-8"))
+        return cls(config.model.head, classes, weight, margin, config.model.loss, loss_state)
 
     def write(self, path: Path) -> None:
-        tensors = {"weight": self.weight, **self.margin}
+        """Write the head as a file.
+
+        Raises:
+            InputError: names and centres do not fit together.
+        """
+        self._check(path)
+        of_loss = {f"loss.{name}": tensor for name, tensor in self.loss_state.items()}
+        tensors = {"weight": self.weight, **self.margin, **of_loss}
         header = {HEAD_KEY: self.spec, CLASSES_KEY: json.dumps(self.classes, ensure_ascii=False)}
+        if self.loss:
+            header[LOSS_KEY] = self.loss
         with whole_file(Path(path)) as temporary:
             safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=header)
 
@@ -112,14 +136,15 @@ class HeadFile:
         return set(getattr(self._fresh(len(self.classes)), "per_class", ())) & set(self.margin)
 
     def _fresh(self, classes: int) -> Any:
-        return HEADS.create(self.spec, **HEADS.taken(self.spec, {"num_classes": classes}))
+        return HEADS.create_for(self.spec, num_classes=classes)
 
     def places(self, names: Sequence[str]) -> list[int]:
         """Where the classes are.
 
         Raises:
-            InputError: one of them is not in the head.
+            InputError: one of them is not in the head, or is named twice.
         """
+        _refuse_twice(names, "class")
         known = {name: place for place, name in enumerate(self.classes)}
         if missing := [name for name in names if name not in known]:
             raise InputError(f"the head has no class {missing[0]!r} (and {len(missing) - 1} more of those named)")
@@ -133,13 +158,17 @@ class HeadFile:
             raise InputError("every class would be removed; a head needs at least one")
         return self._taken(kept)
 
+    def only(self, names: Sequence[str]) -> HeadFile:
+        """These classes alone, in this order."""
+        return self._taken(self.places(names))
+
     def merge(self, names: Sequence[str], into: str) -> HeadFile:
         """One class in place of several, at the first one's place: the mean of their directions and lengths.
 
         Sub-centres go together in their order.
         """
         places = self.places(names)
-        if len(set(places)) < 2:
+        if len(places) < 2:
             raise InputError("merge: name at least two different classes")
         if into in self.classes and into not in names:
             raise InputError(f"merge: the head has another class {into!r}")
@@ -154,7 +183,7 @@ class HeadFile:
             margin[name][places[0]] = margin[name][places].mean(0)
         classes = list(self.classes)
         classes[places[0]] = into
-        gone = set(places[1:]) - {places[0]}
+        gone = set(places[1:])
         merged = replace(self, classes=classes, weight=weight, margin=margin)
         return merged._taken([place for place in range(len(classes)) if place not in gone])
 
@@ -164,7 +193,11 @@ class HeadFile:
         Args:
             centres: their directions (n, D), such as the mean of their photos' embeddings; they get the median
                 length of the centres there are. Without, they are drawn as for a new head.
+
+        Raises:
+            InputError: a name is in the head already or given twice, or the centres do not fit.
         """
+        _refuse_twice(names, "class")
         known = set(self.classes)
         if twice := [name for name in names if name in known]:
             raise InputError(f"the head has a class {twice[0]!r} already (and {len(twice) - 1} more of those named)")
@@ -181,9 +214,9 @@ class HeadFile:
             rows = torch.nn.functional.normalize(centres.float(), dim=1) * length
             if self.sub_centres > 1:
                 rows = rows[:, None].expand(-1, self.sub_centres, -1)
-        margin, fresh = dict(self.margin), self._fresh(len(names)).state_dict()
+        margin, fresh = dict(self.margin), self._fresh(len(self.classes) + len(names)).state_dict()
         for name in self.per_class():
-            margin[name] = torch.cat([margin[name], fresh[name].to(margin[name].dtype)])
+            margin[name] = torch.cat([margin[name], fresh[name][-len(names) :].to(margin[name].dtype)])
         weight = torch.cat([self.weight, rows.to(self.weight.dtype)])
         return replace(self, classes=[*self.classes, *names], weight=weight, margin=margin)
 
@@ -196,7 +229,9 @@ class HeadFile:
     def fill(self, head: Classifier, classes: Sequence[str]) -> None:
         """Give the classes of a classifier the centres that classes of the same names have here.
 
-        Classes that are only here are left out, those that are only there keep their own centres.
+        Classes that are only here are left out, those that are only there keep their own centres. What the margin has
+        learnt or counted goes along if both margins are of one kind, and so for the loss; but for what follows from the
+        options and the number of classes, see `facezoo.heads.margin`.
 
         Raises:
             InputError: other dimensions or sub-centres, or no class in common.
@@ -214,10 +249,29 @@ class HeadFile:
         there, here = torch.tensor(pairs).T
         own = (there >= head.first) & (there < head.last)
         head.weight[there[own] - head.first] = self.weight[here[own]].to(head.weight.dtype)
-        per_class = self.per_class()
-        state = head.margin.state_dict()
-        for name, tensor in self.margin.items():
-            if name in per_class and name in state:
-                state[name][there] = tensor[here].to(state[name].dtype)
-            elif name in state and state[name].shape == tensor.shape:
-                state[name].copy_(tensor)
+        _carry_over(self.margin, self._fresh(len(self.classes)), head.margin, here, there)
+        if self.loss:
+            loss = LOSSES.create_for(self.loss, num_classes=len(self.classes))
+            _carry_over(self.loss_state, loss, head.loss, here, there)
+
+
+def _refuse_twice(names: Sequence[str], what: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InputError(f"{what} {name!r} is named twice; name each class once")
+        seen.add(name)
+
+
+def _carry_over(tensors: dict[str, Tensor], source: nn.Module, target: nn.Module, here: Tensor, there: Tensor) -> None:
+    """Copy the state of one margin or loss into another of the same kind; of what is per class the places `here`."""
+    if type(source) is not type(target):
+        return
+    per_class = getattr(source, "per_class", ())
+    left_out = {*getattr(source, "determined", ()), *getattr(target, "determined", ())}
+    state = target.state_dict()
+    for name in tensors.keys() & state.keys() - left_out:
+        if name in per_class:
+            state[name][there] = tensors[name][here].to(state[name].dtype)
+        else:
+            state[name].copy_(tensors[name])

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from facezoo import progress
 from facezoo.align import fit
+from facezoo.data.list_file import MAX_DIGITS
 from facezoo.embedder import Embedder
 from facezoo.files import write_text
 from facezoo.head_file import HeadFile
@@ -87,7 +88,8 @@ def clean_list(head: HeadFile, embed: Embedder, data: Any, out: Path, angle: flo
     """Write the images of a dataset within an angle (degrees) of their class's main centre as a list, and the others.
 
     Lines are `path<TAB>label`, paths relative to the dataset's root, as `list:path=OUT,root=ROOT` reads them. The label
-    is the class's name where that is a number, else its place in the data. Images left out have their angle besides.
+    is the class's name where all names are whole numbers, as a list has them, else its place in the data: then the
+    head that is given back has the data's classes under these labels. Images left out have their angle besides.
 
     Raises:
         InputError: the head has one centre a class, lacks a class of the data, or has another dimension; or the data
@@ -105,14 +107,18 @@ def clean_list(head: HeadFile, embed: Embedder, data: Any, out: Path, angle: flo
     labels = places[data.labels[read]]
     weight = head.weight.float().numpy()
     found = clean(weight, embeddings, labels, angle)
-    numbered = all(name.isdecimal() for name in data.classes)
+    # As a list gives them back: 007 would come back as 7.
+    numbered = all(name.isdecimal() and len(name) <= MAX_DIGITS and str(int(name)) == name for name in data.classes)
+    names = list(data.classes) if numbered else [str(place) for place in range(len(data.classes))]
     lines: dict[bool, list[str]] = {True: [], False: []}
     for sample, keep, degrees in zip(read, found.kept, found.angles, strict=True):
         label = int(data.labels[sample])
         path = Path(data.name(sample)).relative_to(root).as_posix()
-        line = f"{path}\t{data.classes[label] if numbered else label}"
+        line = f"{path}\t{names[label]}"
         lines[bool(keep)].append(f"{line}\n" if keep else f"{line}\t{degrees:.1f}\n")
     write_text(dropped_file(out), "".join(lines[False]))
     write_text(out, "".join(lines[True]))
     main = replace(head, weight=torch.from_numpy(dominant_centres(weight, found.dominant)))
+    if not numbered:
+        main = replace(main.only(data.classes), classes=names)
     return Cleaned(len(lines[True]), len(lines[False]), len(data) - len(read), main, root)

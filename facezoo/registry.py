@@ -174,6 +174,20 @@ class Registry(Generic[T]):
         options = options_of(self.factory(self._resolved(spec)[0]))
         return {key: value for key, value in values.items() if key in options}
 
+    def create_for(self, spec: str, **given: Any) -> T:
+        """Create with those of `given` that the spec's factory takes.
+
+        Raises:
+            InputError: the text sets one of them: they follow from the data and the network.
+        """
+        name, texts = self._resolved(spec)
+        options = options_of(self.factory(name))
+        for key in texts:
+            option = key or next(iter(options), "")
+            if option in options and option in given:
+                raise InputError(f"{spec!r}: {option} follows from the data and the network; leave it out")
+        return self.create(spec, **self.taken(spec, given))
+
     def _resolved(self, spec: str) -> tuple[str, dict[str, str]]:
         """The factory's name and the options' texts; a preset's options give way to those that are written."""
         name, texts = parse_spec(spec)

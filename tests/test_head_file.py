@@ -80,9 +80,72 @@ def test_margins_of_classes_are_filled_too(adaptive):
     assert classifier.margin.margins[1].item() == pytest.approx(0.3)
 
 
+@pytest.mark.parametrize("fixed", ["false", "true"])
+def test_adacos_heads_grow_and_start_another_run(fixed):
+    spec = f"adacos:fixed={fixed}"
+    source = create_head(spec, 4, 3)
+    head = HeadFile(spec, ["ada", "bob", "cy"], source.weight.detach(), source.margin.state_dict())
+    more = head.add(["dee"])
+    fresh = create_head(spec, 4, 4)
+    wanted = fresh.margin.scale.clone() if fixed == "true" else source.margin.scale
+    more.fill(fresh, more.classes)
+    assert torch.equal(fresh.margin.scale, wanted)
+
+
+def test_added_classes_get_the_margins_of_new_ones(adaptive):
+    added = adaptive.add(["eve", "fay"]).margin["margins"]
+    assert added[:4].equal(adaptive.margin["margins"]) and ((added[4:] >= 0.3) & (added[4:] <= 0.4)).all()
+
+
+@pytest.mark.parametrize(("spec", "goes_along"), [("curricularface@tface", True), ("arcface", False)])
+def test_what_a_margin_counted_goes_along_to_one_of_its_kind(spec, goes_along):
+    head = HeadFile("curricularface", ["ada", "bob"], torch.eye(2), {"t": torch.tensor([0.7])})
+    classifier = create_head(spec, 2, 3)
+    head.fill(classifier, ["ada", "bob", "cy"])
+    assert classifier.margin.state_dict() == ({"t": torch.tensor([0.7])} if goes_along else {})
+
+
+def test_a_scale_of_adacos_is_not_that_of_normface():
+    head = HeadFile("adacos", ["ada", "bob", "cy"], torch.eye(3), {"scale": torch.tensor(3.0)})
+    classifier = create_head("normface:learn_scale=true", 3, 3)
+    head.fill(classifier, head.classes)
+    assert classifier.margin.scale.item() == 64
+
+
+def test_what_a_loss_learnt_is_in_the_file_and_goes_along(tmp_path):
+    learnt = {"bias": torch.tensor(2.5)}
+    head = HeadFile("cosface", ["ada", "bob"], torch.eye(2), {}, "uniface:negative_weight=2", learnt)
+    head.write(tmp_path / "head.safetensors")
+    back = HeadFile.read(tmp_path / "head.safetensors")
+    assert (back.loss, back.loss_state, back.margin) == (head.loss, learnt, {})
+    same, other = create_head("cosface", 2, 2, "uniface"), create_head("cosface", 2, 2, "focal")
+    for classifier in (same, other):
+        back.fill(classifier, ["ada", "bob"])
+    assert same.loss.bias.item() == 2.5
+
+
+def test_a_file_without_a_loss_starts_a_run_with_any(head, tmp_path):
+    head.write(tmp_path / "head.safetensors")
+    back = HeadFile.read(tmp_path / "head.safetensors")
+    classifier = create_head("cosface", 6, 2, "uniface:start=4")
+    back.fill(classifier, ["ada", "bob"])
+    assert classifier.loss.bias.item() == 4
+
+
+def test_a_head_that_names_a_class_twice_is_not_written(tmp_path):
+    with pytest.raises(InputError, match="class 'ada' is named twice"):
+        HeadFile("cosface", ["ada", "ada"], torch.eye(2)).write(tmp_path / "head.safetensors")
+    with pytest.raises(InputError, match="2 centres and 1 names"):
+        HeadFile("cosface", ["ada"], torch.eye(2)).write(tmp_path / "head.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
+        (lambda head: head.add(["eve", "eve"]), "class 'eve' is named twice"),
+        (lambda head: head.merge(["ada", "ada", "bob"], "ada"), "class 'ada' is named twice"),
+        (lambda head: head.remove(["ada", "ada"]), "class 'ada' is named twice"),
         (lambda head: head.remove(["eve"]), "the head has no class 'eve'"),
         (lambda head: head.remove(head.classes), "every class would be removed"),
         (lambda head: head.merge(["ada"], "x"), "at least two different classes"),

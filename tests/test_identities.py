@@ -70,6 +70,28 @@ def test_images_of_somebody_else_are_left_out_of_the_list(faces, trained, run, t
     assert HeadFile.read(main).weight.shape == (PEOPLE, 16)
 
 
+def test_the_list_of_a_cleaned_folder_trains_from_the_main_centres(faces, trained, run, tmp_path):
+    out, main = tmp_path / "clean.txt", tmp_path / "head.safetensors"
+    code, _, error = run(
+        "head", "clean", trained, trained, f"folder:root={faces}", out, "--angle", 50, "--head-out", main
+    )
+    assert code == 0, error
+    values = {
+        "model": {
+            "backbone": "mobilefacenet:embedding_dim=16,width=0.25,input_size=[32,32]",
+            "head": "cosface:scale=16,margin=0.1",
+            "start": str(trained),
+            "start_head": str(main),
+        },
+        "data": {"train": f"list:path={out},root={faces}", "batch_size": 16, "workers": 0},
+        "train": {"epochs": 1, "threads": 1},
+    }
+    again = Trainer(config_from_dict(values), tmp_path / "run")
+    assert again.data.classes == HeadFile.read(main).classes == [str(person) for person in range(PEOPLE)]
+    assert torch.equal(again.mode.head.weight.detach(), HeadFile.read(main).weight)
+    again.run()
+
+
 def test_a_head_with_one_centre_a_class_cannot_clean(faces, trained, run, tmp_path):
     one = HeadFile("cosface", [f"person{i}" for i in range(PEOPLE)], torch.randn(PEOPLE, 16))
     one.write(tmp_path / "one.safetensors")

@@ -37,6 +37,7 @@ class AdaCos(nn.Module):
         if num_classes < 3:
             raise InputError(f"adacos: {num_classes} classes; its scale sqrt(2) ln(classes - 1) needs at least 3")
         self.num_classes, self.fixed = num_classes, fixed
+        self.determined = ("scale",) if fixed else ()
         self.register_buffer("scale", torch.tensor(math.sqrt(2) * math.log(num_classes - 1)))
 
     def forward(self, cosine: Tensor, labels: Tensor, norms: Tensor) -> Tensor:

@@ -150,13 +150,17 @@ def create_head(
     sub_centres: int = 1,
     centres: Literal["fp32", "bf16"] = "fp32",
 ) -> Classifier:
-    """A classifier from the spec strings of a margin and a loss, such as `arcface:margin=0.5` and `focal:gamma=2`."""
+    """A classifier from the spec strings of a margin and a loss, such as `arcface:margin=0.5` and `focal:gamma=2`.
+
+    Raises:
+        InputError: one of them cannot be made, or sets the number of classes itself.
+    """
     given = {"num_classes": num_classes}
     return Classifier(
         embedding_dim,
         num_classes,
-        HEADS.create(spec, **HEADS.taken(spec, given)),
-        LOSSES.create(loss, **LOSSES.taken(loss, given)),
+        HEADS.create_for(spec, **given),
+        LOSSES.create_for(loss, **given),
         sample_rate,
         sub_centres,
         centres,

@@ -56,7 +56,7 @@ def create_embedding_losses(specs: Sequence[str], num_classes: int, embedding_di
     """Embedding losses by name from spec strings such as `triplet:margin=0.2`, for so many classes and dimensions.
 
     Raises:
-        InputError: a spec cannot be made, or two have one name.
+        InputError: a spec cannot be made or sets what is given here, or two have one name.
     """
     given = {"num_classes": num_classes, "embedding_dim": embedding_dim}
     losses = nn.ModuleDict()
@@ -64,5 +64,5 @@ def create_embedding_losses(specs: Sequence[str], num_classes: int, embedding_di
         name = parse_spec(spec)[0].partition("@")[0]
         if name in losses:
             raise InputError(f"embedding losses: {name} is given twice; name each loss once")
-        losses[name] = EMBEDDING_LOSSES.create(spec, **EMBEDDING_LOSSES.taken(spec, given))
+        losses[name] = EMBEDDING_LOSSES.create_for(spec, **given)
     return losses

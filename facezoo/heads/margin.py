@@ -18,6 +18,8 @@ A margin may have more:
   classes;
 - `fixed_centres = True`: its forward then has a last argument, the same cosines (B, C) with a gradient that reaches
   the embeddings and not the class centres;
+- `determined = ("scale",)`: names of its buffers that its options and the number of classes determine. A head file
+  does not carry them over to another head;
 - an option `num_classes`: it is given C when the head is made.
 
 State is buffers, updated in place and in training only; parameters go through `facezoo.distributed.replicated`

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from facezoo.heads import Classifier, create_head
+from facezoo.heads import Classifier, create_embedding_losses, create_head
 from facezoo.heads.margin import add_angle, inside, put_target, take_target
 from facezoo.registry import HEADS, LOSSES
 from facezoo.types import InputError
@@ -232,3 +232,13 @@ def test_a_wrong_option_is_one_sentence(spec, says):
 def test_a_wrong_option_of_a_loss_is_refused(spec):
     with pytest.raises(InputError):
         LOSSES.create(spec)
+
+
+@pytest.mark.parametrize("spec", ["adacos:num_classes=50", "adacos:50", "softmax:bias=true,num_classes=3"])
+def test_the_number_of_classes_is_not_an_option_of_a_spec(spec):
+    with pytest.raises(InputError, match="num_classes follows from the data"):
+        create_head(spec, 8, 7)
+    with pytest.raises(InputError, match="num_classes follows from the data"):
+        create_head("cosface", 8, 7, "uniface:num_classes=50")
+    with pytest.raises(InputError, match="embedding_dim follows from the data"):
+        create_embedding_losses(["centre:embedding_dim=5"], 7, 8)
