@@ -189,10 +189,36 @@ class Config:
         milestones = self.schedule.milestones
         if milestones != sorted(set(milestones)) or any(epoch < 0 for epoch in milestones):
             raise InputError(f"schedule.milestones is {milestones}, it must be epochs in rising order")
+        _refuse_idle(self.optim, "optim", OPTIM_ONLY)
+        _refuse_idle(self.schedule, "schedule", SCHEDULE_ONLY)
+        for key, shares in {"momentum": (self.optim.momentum,), "betas": self.optim.betas}.items():
+            if not all(0 <= share < 1 for share in shares):
+                raise InputError(f"optim.{key} is {getattr(self.optim, key)}, it must be at least 0 and below 1")
         if self.optim.nesterov and not self.optim.momentum:
             raise InputError("optim.nesterov needs optim.momentum above 0")
         if not 0 <= self.optim.ema < 1:
             raise InputError(f"optim.ema is {self.optim.ema}, it must be in [0, 1)")
+
+
+OPTIM_ONLY: dict[str, tuple[str, ...]] = {"momentum": ("sgd",), "nesterov": ("sgd",), "betas": ("adamw",)}
+SCHEDULE_ONLY: dict[str, tuple[str, ...]] = {
+    "milestones": ("step",),
+    "gamma": ("step",),
+    "power": ("polynomial",),
+    "final": ("cosine", "polynomial"),
+}
+
+
+def _refuse_idle(section: OptimConfig | ScheduleConfig, name: str, only: dict[str, tuple[str, ...]]) -> None:
+    """Refuse what is set and has no effect under the section's name; defaults are nobody's wish."""
+    defaults = type(section)()
+    for key, names in only.items():
+        value = getattr(section, key)
+        if section.name not in names and value != getattr(defaults, key):
+            raise InputError(
+                f"{name}.{key} is {value}, which has an effect with {' or '.join(names)} only: "
+                f"{name}.name is {section.name}"
+            )
 
 
 def load_config(path: Path, overrides: dict[str, str] | None = None) -> Config:

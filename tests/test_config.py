@@ -22,11 +22,9 @@ def test_defaults_fill_what_the_file_leaves_out(toml):
 
 
 def test_overrides_win_and_keep_their_types(toml):
-    config = load_config(
-        toml, {"optim.lr": "0.2", "model.head": "cosface:margin=0.4", "schedule.milestones": "[3.0, 5.0]"}
-    )
+    config = load_config(toml, {"optim.lr": "0.2", "schedule.name": "step", "schedule.milestones": "[3.0, 5.0]"})
 
-    assert (config.optim.lr, config.model.head) == (0.2, "cosface:margin=0.4")
+    assert (config.optim.lr, config.schedule.name) == (0.2, "step")
     assert config.schedule.milestones == [3.0, 5.0]
 
 
@@ -56,6 +54,19 @@ def test_the_resolved_config_reads_back_equal(toml, tmp_path):
         ({"optim.nesterov": "true", "optim.momentum": "0.0"}, "needs optim.momentum"),
         ({"data.transforms": "flip"}, r"data\.transforms is 'flip', write a list in brackets: \[\.\.\., \.\.\.\]"),
         ({"optim.betas": "(0.9, 0.99)"}, "write a list in brackets"),
+        ({"optim.momentum": "7.0"}, r"optim\.momentum is 7\.0, it must be at least 0 and below 1$"),
+        ({"optim.name": "adamw", "optim.betas": "[0.9, 1.5]"}, r"optim\.betas is \(0\.9, 1\.5\)"),
+        ({"optim.betas": "[0.8, 0.9]"}, "with adamw only: optim.name is sgd"),
+        (
+            {"optim.name": "adamw", "optim.nesterov": "true"},
+            "optim.nesterov is True, which has an effect with sgd only",
+        ),
+        ({"optim.name": "adamw", "optim.momentum": "0.5"}, "with sgd only"),
+        ({"schedule.milestones": "[3.0]"}, "with step only: schedule.name is cosine"),
+        ({"schedule.gamma": "0.5"}, "with step only"),
+        ({"schedule.power": "2.0"}, "with polynomial only"),
+        ({"schedule.name": "step", "schedule.final": "0.1"}, "with cosine or polynomial only"),
+        ({"schedule.name": "constant", "schedule.final": "0.1"}, "with cosine or polynomial only"),
     ],
 )
 def test_wrong_keys_and_types_are_named(toml, overrides, message):

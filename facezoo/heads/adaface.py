@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from facezoo.heads.margin import inside, put_target, take_target
+from facezoo.heads.margin import check_cosine, check_scale, inside, put_target, take_target
 from facezoo.registry import HEADS
 from facezoo.types import InputError
 
@@ -42,6 +42,8 @@ class AdaFace(nn.Module):
         self, margin: float = 0.4, concentration: float = 0.333, scale: float = 64.0, alpha: float = 0.01
     ) -> None:
         super().__init__()
+        check_cosine("adaface", margin)
+        check_scale("adaface", scale)
         if not 0 <= alpha <= 1:
             raise InputError(f"adaface: alpha is {alpha}, it must be 0 to 1")
         self.margin, self.concentration, self.scale, self.alpha = margin, concentration, scale, alpha

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from facezoo import distributed
-from facezoo.heads.margin import put_target, take_target
+from facezoo.heads.margin import check_scale, put_target, take_target
 from facezoo.registry import HEADS
 from facezoo.types import InputError
 
@@ -33,6 +33,9 @@ class AdaMSoftmax(nn.Module):
         super().__init__()
         if num_classes < 1:
             raise InputError(f"adamsoftmax: {num_classes} classes; there must be at least 1")
+        check_scale("adamsoftmax", scale)
+        if penalty_weight < 0:
+            raise InputError(f"adamsoftmax: penalty_weight is {penalty_weight}, it must be at least 0")
         self.scale, self.penalty_weight = scale, penalty_weight
         self.margins = nn.Parameter(torch.empty(num_classes).uniform_(0.3, 0.4))
 

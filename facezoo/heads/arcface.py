@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 from torch import Tensor, nn
 
-from facezoo.heads.margin import Fallback, arc_target, check_fallback, put_target, straight_through, take_target
+from facezoo.heads.margin import (
+    Fallback,
+    arc_target,
+    check_angle,
+    check_fallback,
+    check_scale,
+    put_target,
+    straight_through,
+    take_target,
+)
 from facezoo.registry import HEADS
-from facezoo.types import InputError
 
 
 @HEADS.register
@@ -40,8 +47,8 @@ class ArcFace(nn.Module):
         gradient: Literal["exact", "straight_through"] = "exact",
     ) -> None:
         super().__init__()
-        if not 0 <= margin < math.pi / 2:
-            raise InputError(f"arcface: margin is {margin}, it must be at least 0 and below pi/2 radians")
+        check_angle("arcface", margin)
+        check_scale("arcface", scale)
         check_fallback("arcface", fallback, fallback_margin, easy_margin)
         self.margin, self.scale, self.gradient = margin, scale, gradient
         self.fallback, self.fallback_margin, self.easy_margin = fallback, fallback_margin, easy_margin

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from facezoo.heads.margin import arc_target, put_target, true_cosine
+from facezoo.heads.margin import arc_target, check_angle, check_scale, put_target, true_cosine
 from facezoo.registry import HEADS
 from facezoo.types import InputError
 
@@ -30,8 +28,8 @@ class ArcNegFace(nn.Module):
 
     def __init__(self, margin: float = 0.5, scale: float = 64.0, alpha: float = 1.2, sigma: float = 2.0) -> None:
         super().__init__()
-        if not 0 <= margin < math.pi / 2:
-            raise InputError(f"arcnegface: margin is {margin}, it must be at least 0 and below pi/2 radians")
+        check_angle("arcnegface", margin)
+        check_scale("arcnegface", scale)
         if sigma <= 0:
             raise InputError(f"arcnegface: sigma is {sigma}, it must be above 0")
         self.margin, self.scale, self.alpha, self.sigma = margin, scale, alpha, sigma

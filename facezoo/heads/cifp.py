@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from facezoo import distributed
-from facezoo.heads.margin import negatives, over_classes, put_target, take_target, true_cosine
+from facezoo.heads.margin import (
+    check_cosine,
+    check_scale,
+    negatives,
+    over_classes,
+    put_target,
+    take_target,
+    true_cosine,
+)
 from facezoo.registry import HEADS
 from facezoo.types import InputError
 
@@ -32,6 +40,8 @@ class CIFP(nn.Module):
 
     def __init__(self, margin: float = 0.35, scale: float = 64.0, far: float | None = None) -> None:
         super().__init__()
+        check_cosine("cifp", margin)
+        check_scale("cifp", scale)
         if far is not None and not 0 < far < 1:
             raise InputError(f"cifp: far is {far}, it must be between 0 and 1")
         self.margin, self.scale, self.far = margin, scale, far
@@ -58,7 +68,7 @@ class CIFP(nn.Module):
         columns = torch.tensor(cosine.shape[1], device=cosine.device)
         eligible, classes = (int(value) for value in distributed.total(torch.stack([below.sum(), columns])))
         # Integers: as a float the product can lie a rounding step above a whole number.
-        k = -(-eligible // (classes - 1)) if self.far is None else math.ceil(self.far * eligible)
+        k = -(-eligible // max(1, classes - 1)) if self.far is None else math.ceil(self.far * eligible)
         if k == 0:
             return cosine.new_tensor(torch.inf)
         candidates = cosine.masked_fill(~below, -torch.inf).flatten()

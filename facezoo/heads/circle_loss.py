@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from facezoo.heads.margin import put_target, take_target
+from facezoo.heads.margin import check_cosine, check_scale, put_target, take_target
 from facezoo.registry import HEADS
 
 
@@ -24,6 +24,8 @@ class CircleLoss(nn.Module):
 
     def __init__(self, margin: float = 0.25, scale: float = 256.0) -> None:
         super().__init__()
+        check_cosine("circleloss", margin)
+        check_scale("circleloss", scale)
         self.margin, self.scale = margin, scale
 
     def forward(self, cosine: Tensor, labels: Tensor, norms: Tensor) -> Tensor:

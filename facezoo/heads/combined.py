@@ -7,7 +7,16 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from facezoo.heads.margin import add_angle, inside, put_target, straight_through, take_target
+from facezoo.heads.margin import (
+    add_angle,
+    check_angle,
+    check_cosine,
+    check_scale,
+    inside,
+    put_target,
+    straight_through,
+    take_target,
+)
 from facezoo.registry import HEADS
 from facezoo.types import InputError
 
@@ -42,6 +51,9 @@ class Combined(nn.Module):
         super().__init__()
         if m1 < 1:
             raise InputError(f"combined: m1 is {m1}, it must be at least 1")
+        check_angle("combined", m2, "m2")
+        check_cosine("combined", m3, "m3")
+        check_scale("combined", scale)
         if not 0 <= filter < 1:
             raise InputError(f"combined: filter is {filter}, it must be a cosine from 0 (off) to below 1")
         self.m1, self.m2, self.m3 = m1, m2, m3

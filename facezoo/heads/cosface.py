@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from facezoo.heads.margin import put_target, take_target
+from facezoo.heads.margin import check_cosine, check_scale, put_target, take_target
 from facezoo.registry import HEADS
 
 
@@ -21,6 +21,8 @@ class CosFace(nn.Module):
 
     def __init__(self, margin: float = 0.35, scale: float = 64.0) -> None:
         super().__init__()
+        check_cosine("cosface", margin)
+        check_scale("cosface", scale)
         self.margin, self.scale = margin, scale
 
     def forward(self, cosine: Tensor, labels: Tensor, norms: Tensor) -> Tensor:

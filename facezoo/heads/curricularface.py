@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from facezoo.heads.margin import add_angle, arc_target, put_target, true_cosine
+from facezoo.heads.margin import add_angle, arc_target, check_angle, check_scale, put_target, true_cosine
 from facezoo.registry import HEADS
 from facezoo.types import InputError
 
@@ -33,8 +31,8 @@ class CurricularFace(nn.Module):
 
     def __init__(self, margin: float = 0.5, scale: float = 64.0, alpha: float = 0.01) -> None:
         super().__init__()
-        if not 0 <= margin < math.pi / 2:
-            raise InputError(f"curricularface: margin is {margin}, it must be at least 0 and below pi/2 radians")
+        check_angle("curricularface", margin)
+        check_scale("curricularface", scale)
         if not 0 < alpha <= 1:
             raise InputError(f"curricularface: alpha is {alpha}, it must be above 0 and at most 1")
         self.margin, self.scale, self.alpha = margin, scale, alpha

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from facezoo import distributed
-from facezoo.heads.margin import add_angle, put_target, take_target, true_cosine
+from facezoo.heads.margin import add_angle, check_angle, check_cosine, check_scale, put_target, take_target, true_cosine
 from facezoo.registry import HEADS
 from facezoo.types import InputError
 
@@ -14,8 +14,10 @@ from facezoo.types import InputError
 class _Elastic(nn.Module):
     def __init__(self, margin: float, std: float, scale: float, plus: bool) -> None:
         super().__init__()
+        name = type(self).__name__.lower()
+        check_scale(name, scale)
         if std < 0:
-            raise InputError(f"{type(self).__name__.lower()}: std is {std}, it must be at least 0")
+            raise InputError(f"{name}: std is {std}, it must be at least 0")
         self.margin, self.std, self.scale, self.plus = margin, std, scale, plus
 
     def margins(self, cosine: Tensor, labels: Tensor) -> Tensor:
@@ -46,6 +48,7 @@ class ElasticArc(_Elastic):
     formula = "target s cos(theta + m'), m' ~ N(m, std^2); negatives s c_j"
 
     def __init__(self, margin: float = 0.5, std: float = 0.05, scale: float = 64.0, plus: bool = False) -> None:
+        check_angle("elasticarc", margin)
         super().__init__(margin, std, scale, plus)
 
     def forward(self, cosine: Tensor, labels: Tensor, norms: Tensor) -> Tensor:
@@ -68,6 +71,7 @@ class ElasticCos(_Elastic):
     formula = "target s (c - m'), m' ~ N(m, std^2); negatives s c_j"
 
     def __init__(self, margin: float = 0.35, std: float = 0.05, scale: float = 64.0, plus: bool = False) -> None:
+        check_cosine("elasticcos", margin)
         super().__init__(margin, std, scale, plus)
 
     def forward(self, cosine: Tensor, labels: Tensor, norms: Tensor) -> Tensor:

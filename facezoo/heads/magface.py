@@ -6,7 +6,7 @@ import math
 
 from torch import Tensor, nn
 
-from facezoo.heads.margin import Fallback, arc_target, check_fallback, put_target, take_target
+from facezoo.heads.margin import Fallback, arc_target, check_fallback, check_scale, put_target, take_target
 from facezoo.registry import HEADS
 from facezoo.types import InputError
 
@@ -50,6 +50,9 @@ class MagFace(nn.Module):
                 f"magface: margins from low_margin={low_margin} to high_margin={high_margin}; "
                 "write 0 <= low_margin <= high_margin < pi/2 radians"
             )
+        check_scale("magface", scale)
+        if penalty_weight < 0:
+            raise InputError(f"magface: penalty_weight is {penalty_weight}, it must be at least 0")
         check_fallback("magface", fallback, fallback_margin, easy_margin)
         self.low, self.high, self.low_margin, self.high_margin = low, high, low_margin, high_margin
         self.scale, self.penalty_weight = scale, penalty_weight

@@ -133,6 +133,24 @@ def arc_target(
     return torch.where(cosine > -angle.cos(), moved, instead)
 
 
+def check_angle(name: str, margin: float, option: str = "margin") -> None:
+    """Refuse a margin that is no angle to add."""
+    if not 0 <= margin < math.pi / 2:
+        raise InputError(f"{name}: {option} is {margin}, it must be at least 0 and below pi/2 radians")
+
+
+def check_cosine(name: str, margin: float, option: str = "margin") -> None:
+    """Refuse a margin that is not to be taken from a cosine."""
+    if not 0 <= margin <= 1:
+        raise InputError(f"{name}: {option} is {margin}, it must be 0 to 1")
+
+
+def check_scale(name: str, scale: float) -> None:
+    """Refuse a scale that turns the logits over, or into nothing."""
+    if not 0 < scale < math.inf:
+        raise InputError(f"{name}: scale is {scale}, it must be above 0")
+
+
 def check_fallback(name: str, fallback: Fallback, fallback_margin: float, easy_margin: bool) -> None:
     """Refuse options of `arc_target` that would do nothing."""
     if easy_margin and fallback != "linear":

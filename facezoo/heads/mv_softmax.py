@@ -7,8 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from facezoo.heads.margin import add_angle, put_target, true_cosine
+from facezoo.heads.margin import add_angle, check_angle, check_cosine, check_scale, put_target, true_cosine
 from facezoo.registry import HEADS
+from facezoo.types import InputError
 
 
 @HEADS.register
@@ -37,6 +38,12 @@ class MVSoftmax(nn.Module):
         easy_margin: bool = False,
     ) -> None:
         super().__init__()
+        (check_cosine if kind == "am" else check_angle)("mvsoftmax", margin)
+        check_scale("mvsoftmax", scale)
+        if weight < 1:
+            raise InputError(
+                f"mvsoftmax: weight is {weight}, it must be at least 1, or hard negatives would count less"
+            )
         self.margin, self.weight, self.scale, self.kind, self.easy_margin = margin, weight, scale, kind, easy_margin
 
     def forward(self, cosine: Tensor, labels: Tensor, norms: Tensor) -> Tensor:

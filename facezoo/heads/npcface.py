@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from facezoo.heads.margin import add_angle, negatives, over_classes, put_target, true_cosine
+from facezoo.heads.margin import add_angle, check_scale, negatives, over_classes, put_target, true_cosine
 from facezoo.registry import HEADS
 from facezoo.types import InputError
 
@@ -45,6 +45,7 @@ class NPCFace(nn.Module):
                 f"npcface: margins are margin={margin}, m0={m0} and m0+m1={m0 + m1}, "
                 "each must be at least 0 and below pi/2 radians, m1 at least 0"
             )
+        check_scale("npcface", scale)
         self.margin, self.scale, self.m0, self.m1, self.weight, self.shift = margin, scale, m0, m1, weight, shift
 
     def forward(self, cosine: Tensor, labels: Tensor, norms: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from facezoo import distributed
+from facezoo.heads.margin import check_scale
 from facezoo.registry import HEADS
 from facezoo.types import InputError
 
@@ -61,6 +62,7 @@ class NormFace(nn.Module):
 
     def __init__(self, scale: float = 64.0, learn_scale: bool = False) -> None:
         super().__init__()
+        check_scale("normface", scale)
         self.scale = nn.Parameter(torch.tensor(float(scale))) if learn_scale else scale
 
     def forward(self, cosine: Tensor, labels: Tensor, norms: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from facezoo.heads.margin import inside, put_target, take_target
+from facezoo.heads.margin import check_scale, inside, put_target, take_target
 from facezoo.registry import HEADS
 from facezoo.types import InputError
 
@@ -27,6 +27,7 @@ class X2Softmax(nn.Module):
 
     def __init__(self, a: float = -0.9, h: float = 0.0, k: float = 0.65, scale: float = 64.0) -> None:
         super().__init__()
+        check_scale("x2softmax", scale)
         if a >= 0:
             raise InputError(f"x2softmax: a is {a}, it must be below 0")
         if h > 0:

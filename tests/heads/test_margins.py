@@ -7,7 +7,7 @@ import torch
 
 from facezoo.heads import Classifier, create_embedding_losses, create_head
 from facezoo.heads.margin import add_angle, inside, put_target, take_target
-from facezoo.registry import HEADS, LOSSES
+from facezoo.registry import HEADS, LOSSES, options_of
 from facezoo.types import InputError
 
 CLASSES = 7
@@ -220,6 +220,20 @@ def test_put_target_changes_the_true_classes_column_only():
         ("arcface:fallback=square", "'linear', 'cosine' or 'none'"),
         ("combined:m1=0.5", "m1 is 0.5"),
         ("combined:filter=1.5", "filter is 1.5"),
+        ("cosface:margin=-0.1", "cosface: margin is -0.1, it must be 0 to 1"),
+        ("amsoftmax:margin=9", "margin is 9.0"),
+        ("circleloss:margin=-1", "margin is -1.0"),
+        ("cifp:margin=2", "margin is 2.0"),
+        ("adaface:margin=-1", "margin is -1.0"),
+        ("mvsoftmax:kind=arc,margin=9", "below pi/2 radians"),
+        ("mvsoftmax:margin=9", "0 to 1"),
+        ("mvsoftmax:weight=0.5", "weight is 0.5"),
+        ("elasticarc:margin=9", "elasticarc: margin is 9.0, it must be at least 0 and below pi/2 radians"),
+        ("elasticcos:margin=9", "0 to 1"),
+        ("combined:m2=2", "m2 is 2.0"),
+        ("combined:m3=-1", "m3 is -1.0"),
+        ("magface:penalty_weight=-1", "penalty_weight is -1.0"),
+        ("adamsoftmax:num_classes=3,penalty_weight=-1", "penalty_weight is -1.0"),
         ("arcfase", "unknown head 'arcfase'; known: adacos, "),
     ],
 )
@@ -242,3 +256,17 @@ def test_the_number_of_classes_is_not_an_option_of_a_spec(spec):
         create_head("cosface", 8, 7, "uniface:num_classes=50")
     with pytest.raises(InputError, match="embedding_dim follows from the data"):
         create_embedding_losses(["centre:embedding_dim=5"], 7, 8)
+
+
+@pytest.mark.parametrize("scale", ["0", "-3", "nan", "inf"])
+@pytest.mark.parametrize("name", [name for name in HEADS.names() if "scale" in options_of(HEADS.factory(name))])
+def test_a_scale_is_above_zero_and_finite(name, scale):
+    with pytest.raises(InputError, match=r"scale is .*, it must be above 0"):
+        create_head(f"{name}:scale={scale}", 8, 7)
+
+
+def test_cifp_takes_a_sample_of_one_class():
+    """Every image of the batch is of one class, and none of the others is sampled."""
+    head = create_head("cifp", 8, 20, sample_rate=0.05)
+    losses = head(torch.randn(4, 8), torch.full((4,), 3))
+    assert losses["classification"].item() == 0
