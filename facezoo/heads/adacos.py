@@ -17,7 +17,7 @@ from facezoo.types import InputError
 class AdaCos(nn.Module):
     """Cosines with a scale from the batch's angles and its negatives; https://arxiv.org/abs/1905.00292.
 
-    Every training step sets s = ln B / cos(min(pi/4, theta_med)) before it uses it. B is the mean over the global
+    Every training batch sets s = ln B / cos(min(pi/4, theta_med)) before it uses it. B is the mean over the global
     batch of the negatives' sum of exp(s c_j) at the scale before, theta_med the median angle to the true class.
     Under Partial FC the sum over the sampled negatives stands for that over all.
 
@@ -59,3 +59,7 @@ class AdaCos(nn.Module):
         angle = plain.clamp(-1, 1).acos().median().clamp(max=math.pi / 4)
         # A sample may hold no negative: then there is nothing to follow.
         self.scale.copy_(torch.where(top.isfinite(), log_mean / angle.cos(), self.scale))
+
+
+HEADS.preset("adacos@facexzoo", "adacos:fixed=false")
+HEADS.preset("adacos@evolve", "adacos:fixed=false")

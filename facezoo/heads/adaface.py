@@ -31,7 +31,7 @@ class AdaFace(nn.Module):
         alpha: share of the batch in the running mean and standard deviation; the recipes of the paper have 0.01.
 
     Attributes:
-        mean, std: of the norms, over all ranks; std is the sample's.
+        mean, std: of the norms, over all ranks, moved by every training batch; std is the sample's.
     """
 
     formula = "target s (cos(theta - m z) - m - m z), z = clip(h (norm - mean) / std, -1, 1); negatives s c_j"
@@ -59,7 +59,7 @@ class AdaFace(nn.Module):
         return put_target(cosine, labels, angle.cos() - self.margin - quality, self.scale)
 
     def _spread(self, norms: Tensor) -> Tensor:
-        """z (B, 1); the statistics move first, in training."""
+        """z (B, 1); the statistics move first, with every batch of the training."""
         if self.training:
             self.mean.lerp_(norms.mean().to(self.mean.dtype), self.alpha)
             if len(norms) > 1:  # one norm has no deviation

@@ -23,7 +23,8 @@ class AdaMSoftmax(nn.Module):
         penalty_weight: factor of the penalty 1 - mean of all margins.
 
     Attributes:
-        margins: m_j, (C,), uniform in [0.3, 0.4] at the start; a training step first brings them back into [0, 1].
+        margins: m_j, (C,), uniform in [0.3, 0.4] at the start. The optimiser may leave [0, 1]; a training batch first
+            brings them back, in place, and evaluation uses them clipped.
     """
 
     formula = "target s (c - m_y); negatives s c_j; penalty w (1 - mean_j m_j)"

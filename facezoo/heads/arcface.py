@@ -64,3 +64,5 @@ class ArcFace(nn.Module):
 
 HEADS.preset("arcface@facexzoo", "arcface:margin=0.35,scale=32,fallback=cosine")
 HEADS.preset("arcface@insightface", "arcface:fallback=none,gradient=straight_through")
+HEADS.preset("arcface@evolve", "arcface:margin=0.5,scale=64")
+HEADS.preset("arcface@tface", "arcface:margin=0.5,scale=64")

@@ -40,3 +40,7 @@ class ArcNegFace(nn.Module):
         with torch.no_grad():
             weight = (cosine - target).square_().mul_(-1 / self.sigma).exp_().mul_(self.alpha)
         return put_target(torch.addcmul(weight - 1, weight, cosine), labels, target, self.scale)
+
+
+HEADS.preset("arcnegface@facexzoo", "arcnegface:margin=0.5,scale=64,alpha=1.2,sigma=2")
+HEADS.preset("arcnegface@evolve", "arcnegface:margin=0.5,scale=64,alpha=1.2,sigma=2")

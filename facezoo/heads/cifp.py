@@ -74,3 +74,6 @@ class CIFP(nn.Module):
         candidates = cosine.masked_fill(~below, -torch.inf).flatten()
         best = distributed.gather_rows(candidates.topk(min(k, len(candidates))).values)
         return best.topk(k).values[-1]
+
+
+HEADS.preset("cifp@tface", "cifp:margin=0.35,scale=64")

@@ -35,3 +35,7 @@ class CircleLoss(nn.Module):
         with torch.no_grad():
             weight = (cosine + self.margin).clamp_(min=0)
         return put_target(weight * (cosine - self.margin), labels, target, self.scale)
+
+
+HEADS.preset("circleloss@facexzoo", "circleloss:margin=0.25,scale=256")
+HEADS.preset("circleloss@evolve", "circleloss:margin=0.25,scale=256")

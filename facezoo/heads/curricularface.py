@@ -15,7 +15,7 @@ class CurricularFace(nn.Module):
     """ArcFace with hard negatives weighed by the progress of the training; https://arxiv.org/abs/2004.00288.
 
     A negative above cos(theta + m) becomes c_j (t + c_j). t is the running mean of the true class's cosine over the
-    global batch; a training step updates it before it uses it.
+    global batch; a training batch updates it before it is used, also under `optim.accumulate`.
 
     Args:
         margin: m, radians.
@@ -50,3 +50,5 @@ class CurricularFace(nn.Module):
 
 
 HEADS.preset("curricularface@tface", "curricularface:alpha=0.1")
+HEADS.preset("curricularface@facexzoo", "curricularface:margin=0.5,scale=64,alpha=0.01")
+HEADS.preset("curricularface@evolve", "curricularface:margin=0.5,scale=64,alpha=0.01")

@@ -62,3 +62,4 @@ class NPCFace(nn.Module):
 
 
 HEADS.preset("npcface@facexzoo", "npcface:margin=0.35,scale=32")
+HEADS.preset("npcface@evolve", "npcface:margin=0.5,scale=64,m0=0.4,m1=0.2,weight=1.1,shift=0.2")

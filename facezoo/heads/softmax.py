@@ -72,3 +72,4 @@ class NormFace(nn.Module):
 
 
 HEADS.preset("softmax@evolve", "softmax:bias=true")
+HEADS.preset("normface@tface", "normface:scale=64")

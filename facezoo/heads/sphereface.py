@@ -19,14 +19,14 @@ class SphereFace(nn.Module):
     """Multiplies the true class's angle and keeps the embedding's norm; https://arxiv.org/abs/1704.08063.
 
     The cosine is led over into psi(theta) = (-1)^k cos(m theta) - 2 k, k = floor(m theta / pi), by a weight
-    lambda = max(lambda_min, base (1 + gamma n)^-power) that falls with the training steps n.
+    lambda = max(lambda_min, base (1 + gamma n)^-power) that falls with the training batches n.
 
     Args:
         margin: m, a whole number.
         base, gamma, power, lambda_min: how lambda falls.
 
     Attributes:
-        iteration: n, the training steps so far, a buffer.
+        iteration: n, the training batches so far, a buffer; under `optim.accumulate` a step has several.
     """
 
     formula = "target |x| (lambda c + psi) / (1 + lambda); negatives |x| c_j; psi = (-1)^k cos(m theta) - 2 k"
@@ -56,7 +56,7 @@ class SphereFace(nn.Module):
         return norms * put_target(cosine, labels, plain + (self._psi(plain) - plain) / (1 + self.annealing(plain)))
 
     def annealing(self, like: Tensor) -> Tensor:
-        """lambda of the steps so far, in the dtype of `like`."""
+        """lambda of the batches so far, in the dtype of `like`."""
         return (self.base * (1 + self.gamma * self.iteration.to(like.dtype)) ** -self.power).clamp(min=self.lambda_min)
 
     def _psi(self, cosine: Tensor) -> Tensor:
@@ -66,3 +66,6 @@ class SphereFace(nn.Module):
             before, multiple = multiple, 2 * cosine * multiple - before
         turns = (self.margin * torch.acos(cosine.detach().clamp(-1, 1)) / math.pi).floor()
         return (1 - 2 * (turns % 2)) * multiple - 2 * turns
+
+
+HEADS.preset("sphereface@evolve", "sphereface:margin=4,base=1000,gamma=0.12,power=1,lambda_min=5")
