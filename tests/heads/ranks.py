@@ -24,24 +24,29 @@ def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
     return embeddings * torch.linspace(0.5, 20, ROWS)[:, None], labels
 
 
-def results(spec: str, loss: str, **options) -> dict[str, list[torch.Tensor]]:
-    """Losses, gradients and state of a few steps with fixed centres, those of all ranks put together."""
+def results(spec: str, loss: str, accumulate: int = 1, start: int = 0, **options) -> dict[str, list[torch.Tensor]]:
+    """Losses, gradients and state of a few steps with fixed centres, those of all ranks put together.
+
+    With `accumulate` the centres' gradients are those of so many batches, each with its own backward pass; `start` is
+    the first batch.
+    """
     torch.manual_seed(0)
     head = create_head(spec, DIM, CLASSES, loss, **options).double()
     found: dict[str, list[torch.Tensor]] = {}
     for step in range(STEPS):
         torch.manual_seed(step)
-        embeddings, labels = batch(step)
-        first, last = distributed.own_bounds(ROWS)
-        own = embeddings[first:last].requires_grad_()
-        losses = head(own, labels[first:last])
         head.zero_grad()
-        sum(losses.values()).backward()
-        for name, value in losses.items():
-            found.setdefault(f"loss {name}", []).append(value.detach())
-        # DistributedDataParallel averages what the gather multiplied.
-        gradient = own.grad / distributed.ranks()
-        found.setdefault("embeddings", []).append(torch.cat(distributed.gather_objects(gradient)))
+        for number in range(accumulate):
+            embeddings, labels = batch(start + step * accumulate + number)
+            first, last = distributed.own_bounds(ROWS)
+            own = embeddings[first:last].requires_grad_()
+            losses = head(own, labels[first:last])
+            (sum(losses.values()) / accumulate).backward()
+            for name, value in losses.items():
+                found.setdefault(f"loss {name}", []).append(value.detach())
+            # DistributedDataParallel averages what the gather multiplied.
+            gradient = own.grad / distributed.ranks()
+            found.setdefault("embeddings", []).append(torch.cat(distributed.gather_objects(gradient)))
         for name, parameter in head.named_parameters():
             if parameter.grad is None:
                 continue

@@ -10,12 +10,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from facezoo import distributed
 from facezoo.registry import EMBEDDING_LOSSES, HEADS, LOSSES
 
 SCRIPT = Path(__file__).parent / "ranks.py"
 SPEC = importlib.util.spec_from_file_location("facezoo_test_ranks", SCRIPT)
 ranks = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(ranks)
+
+# A sample is random and each rank draws its own; with so small a share it is the batch's own classes on every rank.
+SAMPLED = {"sample_rate": 0.01, "accumulate": 2, "start": 1}
 
 CASES = [
     *([name, "cross_entropy", {}] for name in HEADS.names()),
@@ -24,6 +28,11 @@ CASES = [
     *([spec, "cross_entropy", {}] for spec in ("arcface@insightface", "curricularface:alpha=0.5", "sphereface:base=9")),
     *([name, "cross_entropy", {"sub_centres": 3}] for name in ("arcface", "mvsoftmax", "cifp")),
     *([spec, "cross_entropy", {}] for spec in ("elasticarc@plus", "elasticcos@plus", "cifp:far=0.2,scale=2")),
+    *([name, "cross_entropy", SAMPLED] for name in HEADS.names()),
+    *(["cosface:scale=8", name, SAMPLED] for name in LOSSES.names()),
+    *([spec, "cross_entropy", SAMPLED] for spec in ("softmax:bias=true", "normface:learn_scale=true", "cifp:far=0.2")),
+    *([name, "cross_entropy", {**SAMPLED, "sub_centres": 3}] for name in ("arcface", "curricularface")),
+    *([name, "cross_entropy", {"accumulate": 2}] for name in ("arcface", "adacos", "adamsoftmax", "sphereface")),
     *(["prototype", margin] for margin in ("cosface:scale=8", "mvsoftmax:scale=8")),
     ["ddl"],
     ["scf"],
@@ -48,6 +57,15 @@ def found(tmp_path_factory):
         torchrun(count, SCRIPT, json.dumps(CASES), folder / f"{count}.pt")
         everything[count] = torch.load(folder / f"{count}.pt", weights_only=True)
     return everything
+
+
+def test_every_rank_has_classes_of_every_sampled_batch():
+    """Else it would sample one at random, and the sampled cases could not be alike."""
+    for count in (2, 3):
+        own = [distributed.bounds(ranks.CLASSES, count, rank) for rank in range(count)]
+        for step in range(SAMPLED["start"], SAMPLED["start"] + SAMPLED["accumulate"] * ranks.STEPS):
+            labels = ranks.batch(step)[1]
+            assert all(((labels >= first) & (labels < last)).any() for first, last in own)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
