@@ -161,6 +161,7 @@ class Trainer:
         try:
             self._loop()
         finally:
+            torch.set_flush_denormal(False)
             self.folder.close()
         return self.metrics
 
