@@ -136,7 +136,7 @@ def _counted(spec: str) -> dict[str, float | None]:
 
 def table(found: dict[str, dict[str, float | None]], threads: int) -> str:
     lines = [
-        f"{threads} threads, float32, random crops of the default size, "
+        f"Threads: {threads}. Float32, random crops of the default size, "
         f"PyTorch {torch.__version__}; training in batches of {TRAIN_BATCH}. Accuracies are the projects' own, in "
         "per cent (IJB-C: TAR at FAR 1e-4, MegaFace: rank 1); they depend on data and head as much as on the backbone. "
         "Where there is no time none was taken.",

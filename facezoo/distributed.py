@@ -175,11 +175,17 @@ def gather_rows(rows: Tensor) -> Tensor:
     The gradient is the sum over ranks for the own rows, times the number of ranks: what DistributedDataParallel,
     which averages, then makes into the gradient of the global batch.
     """
+    return gather_batch(rows)[0]
+
+
+def gather_batch(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """`gather_rows` of tensors with the same number of rows, such as embeddings and labels: it is asked for once."""
     if ranks() == 1:
-        return rows
-    counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(ranks())]
-    dist.all_gather(counts, torch.tensor([len(rows)], device=rows.device))
-    return _Gather.apply(rows, [int(count) for count in counts])
+        return tensors
+    own = torch.tensor([len(tensors[0])], device=tensors[0].device)
+    counts = [torch.zeros_like(own) for _ in range(ranks())]
+    dist.all_gather(counts, own)
+    return tuple(_Gather.apply(rows, [int(count) for count in counts]) for rows in tensors)
 
 
 class _Sum(torch.autograd.Function):

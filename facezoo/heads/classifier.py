@@ -103,8 +103,8 @@ class Classifier(nn.Module):
     def _logits(self, embeddings: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (B, n), the true classes' columns (B,) and the embeddings' norms (B, 1)."""
         exact = torch.promote_types(embeddings.dtype, torch.float32)
-        directions, norms = split(distributed.gather_rows(embeddings.to(exact)))
-        classes = distributed.gather_rows(labels)
+        whole, classes = distributed.gather_batch(embeddings.to(exact), labels)
+        directions, norms = split(whole)
         columns, rows = self._columns(classes)
         arguments = [self._cosine(directions, self.weight, rows), columns, norms]
         if getattr(self.margin, "per_class", ()):

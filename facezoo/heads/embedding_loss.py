@@ -34,8 +34,7 @@ class EmbeddingLoss(nn.Module):
         """The loss of the batch of all ranks from this rank's embeddings (b, D), not normalised, and labels (b,)."""
         with torch.autocast(embeddings.device.type, enabled=False):
             exact = torch.promote_types(embeddings.dtype, torch.float32)
-            whole = distributed.gather_rows(embeddings.to(exact))
-            return distributed.shared(self.weight * self.loss(whole, distributed.gather_rows(labels)))
+            return distributed.shared(self.weight * self.loss(*distributed.gather_batch(embeddings.to(exact), labels)))
 
     def loss(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """The loss before the weight, of embeddings (B, D) and labels (B,) of all ranks."""

@@ -107,10 +107,11 @@ class PrototypeQueue(nn.Module):
     def _prototypes(self, galleries: Tensor, identities: Tensor) -> tuple[Tensor, Tensor]:
         """Directions (B, D) and identities (B,) of all ranks."""
         exact = torch.promote_types(galleries.dtype, torch.float32)
-        prototypes = split(distributed.gather_rows(galleries.detach().to(exact)))[0]
+        whole, identities = distributed.gather_batch(galleries.detach().to(exact), identities)
+        prototypes = split(whole)[0]
         if len(prototypes) > len(self.queue):
             raise InputError(f"prototypes: a step brings {len(prototypes)}, the queue holds {len(self.queue)}")
-        return prototypes, distributed.gather_rows(identities)
+        return prototypes, identities
 
     def _places(self, count: int) -> Tensor:
         return (self.index + torch.arange(count, device=self.index.device)) % len(self.queue)
