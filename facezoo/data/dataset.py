@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo import progress
-from facezoo.image import read_image
+from facezoo.image import decode_image, read_file
 from facezoo.types import Crop, InputError
 
 log = logging.getLogger(__name__)
@@ -123,17 +123,22 @@ class Names:
 
 
 class Dataset(ABC):
-    """Crops with integer labels.
+    """Crops with integer labels: what every format's reader gives.
+
+    Opening one reads an index, never the images; an image is read when it is asked for, from any thread or process.
 
     Attributes:
         labels: (N,) int64, from 0 to C - 1, every one of them used.
         classes: C names; `classes[label]` is the label's name in the source.
         problems: what was wrong with the source and was left out.
+        shards: (N,) number of the shard, row group or part of the source each sample lies in, never falling; None where
+            any order reads equally fast. Orders that stay within a few shards at a time read such sources fast.
     """
 
     labels: Labels
     classes: list[str]
     problems: Problems
+    shards: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -146,16 +151,28 @@ class Dataset(ABC):
         return digest.hexdigest()
 
     @abstractmethod
+    def encoded(self, index: int) -> bytes:
+        """The image as the source stores it: the bytes of a JPEG, PNG or other image file.
+
+        Raises:
+            InputError: it cannot be read; what, where (file and offset) and what to do.
+        """
+
     def read(self, index: int) -> Crop:
         """The crop, uint8 RGB (H, W, 3), in the size of the source.
 
         Raises:
             InputError: it cannot be read or decoded.
         """
+        return decode_image(self.encoded(index), self.name(index))
 
     @abstractmethod
     def name(self, index: int) -> str:
         """Where the crop comes from, for messages."""
+
+    def path(self, index: int) -> str:
+        """Where the image lies, or would lie as a file: `identity/image.jpg`, forward slashes, no two alike."""
+        return f"{self.classes[self.labels[index]]}/{index:09d}.jpg"
 
 
 class FileDataset(Dataset):
@@ -212,8 +229,11 @@ class FileDataset(Dataset):
         if self.problems:
             log.warning("%s: %s", root, self.problems.summary())
 
-    def read(self, index: int) -> Crop:
-        return read_image(self.name(index))
+    def encoded(self, index: int) -> bytes:
+        return read_file(self.name(index))
+
+    def path(self, index: int) -> str:
+        return self._names[index]
 
     def name(self, index: int) -> str:
         return os.path.join(self.root, self._names[index])  # noqa: PTH118 - Path costs as much as a small read

@@ -55,12 +55,15 @@ class Report:
         name: of the benchmark.
         metrics: by name; rates in 0 .. 1; None where a metric cannot be measured on so few pairs.
         intervals: of the metrics that have one.
-        curves: points by curve and axis: `roc` (threshold, fmr, fnmr), `histogram` (edges, genuine, impostor).
+        curves: points by curve and axis: `roc` (threshold, fmr, fnmr), `histogram` (edges, genuine, impostor),
+            `cmc` (rank, rate), `open_set` (threshold, fpir, fnir), `edc` (discarded, fnmr), `growth` (size, rate);
+            of several groups or measures `roc/African`, `edc/sharpness`.
         protocol: how the numbers were taken, in words and counts.
         mistakes: the worst false matches and false non-matches.
         contract: of the model; None where only embeddings were scored.
         version: of facezoo.
         speed: None where only embeddings were scored.
+        tables: by title; the first row names the columns, the first column names the rows.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Report:
     contract: Contract | None = None
     version: str = __version__
     speed: Speed | None = None
+    tables: Mapping[str, tuple[tuple[str | int | float | None, ...], ...]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON; all but `speed` is the same in every run."""
