@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from hashlib import sha256
@@ -122,6 +122,27 @@ class Names:
         return Names(self.raw(int(i)) for i in indices)
 
 
+def present(values: Labels) -> NDArray[np.int64]:
+    """The distinct labels in rising order; as np.unique, without sorting where labels are small."""
+    if len(values) and values.min() >= 0 and values.max() <= _table_size(values):
+        return np.flatnonzero(np.bincount(values)).astype(np.int64)
+    return np.unique(values)
+
+
+def _table_size(values: Labels) -> int:
+    """Up to which label a table by label costs no more than the labels themselves."""
+    return 4 * len(values) + 1000
+
+
+def gaps(used: NDArray[np.int64]) -> Finding:
+    """Whole numbers from 0 to the largest label that label nothing; `used` are those that do, rising."""
+    if not len(used):
+        return NOTHING
+    steps = np.concatenate([[-1], used])
+    before = steps[:-1][np.diff(steps) > 1]
+    return Finding(int(used[-1]) + 1 - len(used), tuple(str(low + 1) for low in before[:SHOWN].tolist()))
+
+
 class Dataset(ABC):
     """Crops with integer labels: what every format's reader gives.
 
@@ -133,12 +154,17 @@ class Dataset(ABC):
         problems: what was wrong with the source and was left out.
         shards: (N,) number of the shard, row group or part of the source each sample lies in, never falling; None where
             any order reads equally fast. Orders that stay within a few shards at a time read such sources fast.
+        weights: (N,) how often a sample is drawn in an epoch, fractions allowed; None where each is drawn once.
+        spaces: (C,) number of the label space each class belongs to; None for one space. People of different spaces
+            may be the same, so a sample competes with the classes of its own space only.
     """
 
     labels: Labels
     classes: list[str]
     problems: Problems
     shards: NDArray[np.int32] | None = None
+    weights: NDArray[np.float64] | None = None
+    spaces: Labels | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -174,6 +200,85 @@ class Dataset(ABC):
         """Where the image lies, or would lie as a file: `identity/image.jpg`, forward slashes, no two alike."""
         return f"{self.classes[self.labels[index]]}/{index:09d}.jpg"
 
+    def _open(
+        self,
+        source: Path,
+        values: Labels,
+        classes: Mapping[int, str],
+        entries: int,
+        problems: dict[str, Finding],
+        check: bool = False,
+        unreadable: Literal["fail", "drop"] = "fail",
+        min_images: int = 1,
+    ) -> NDArray[np.intp]:
+        """Set labels, classes and problems, and give the places of the samples that stay, in order.
+
+        The reader calls it once all samples of the source can be read by their place there, and then lets go of those
+        that do not stay.
+
+        Args:
+            source: what is opened, for messages.
+            values: (N,) integers of any values; they are numbered anew from 0 in rising order.
+            classes: the name of each label value.
+            entries: images listed, before any was left out.
+            problems: what was found so far.
+            check: decode every image once now, in parallel.
+            unreadable: what to do with images that do not decode: fail, or drop them.
+            min_images: identities with fewer images are left out.
+        """
+        if unreadable == "drop" and not check:
+            raise InputError(f"{source}: unreadable=drop needs check=true, else nothing looks for unreadable files")
+        keep = np.ones(len(values), bool)
+        if check:
+            broken = self._broken(len(values))
+            keep[list(broken)] = False
+            problems["unreadable"] = Finding.of(broken.values())
+            if broken and unreadable == "fail":
+                raise InputError(
+                    f"{source}: unreadable images: {problems['unreadable']}; repair them or write unreadable=drop"
+                )
+        used, codes = _codes(values[keep])
+        small = np.bincount(codes, minlength=len(used)) < min_images
+        problems["small"] = Finding.of(classes[value] for value in used[small].tolist())
+        kept = np.flatnonzero(keep)
+        if small.any():
+            kept = kept[~small[codes]]
+        if len(kept) == 0:
+            raise InputError(f"{source}: no image is left ({Problems(entries, **problems).summary()})")
+        used, self.labels = _codes(values[kept]) if small.any() else (used, codes)
+        self.classes = [classes[value] for value in used.tolist()]
+        self.problems = Problems(entries, **problems)
+        if self.problems:
+            log.warning("%s: %s", source, self.problems.summary())
+        return kept
+
+    def _broken(self, count: int) -> dict[int, str]:
+        """Of the first `count` images those that do not decode, by place; decoding releases the interpreter lock."""
+        with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
+            reads = progress.track(pool.map(self._reads, range(count)), "check", "images", count)
+            return {place: self._short_name(place) for place, reads_well in enumerate(reads) if not reads_well}
+
+    def _reads(self, place: int) -> bool:
+        try:
+            self.read(place)
+        except InputError:
+            return False
+        return True
+
+    def _short_name(self, place: int) -> str:
+        """As `name`, for lists of several."""
+        return self.name(place)
+
+
+def _codes(values: Labels) -> tuple[NDArray[np.int64], Labels]:
+    """The distinct values in rising order, and the place of each value among them."""
+    used = present(values)
+    if len(used) and used[0] >= 0 and used[-1] <= _table_size(values):
+        table = np.zeros(int(used[-1]) + 1, np.int64)
+        table[used] = np.arange(len(used))
+        return used, table[values]
+    return used, np.searchsorted(used, values).astype(np.int64)
+
 
 class FileDataset(Dataset):
     """One image file per crop, below one folder.
@@ -202,32 +307,10 @@ class FileDataset(Dataset):
         unreadable: Literal["fail", "drop"] = "fail",
         min_images: int = 1,
     ) -> None:
-        if unreadable == "drop" and not check:
-            raise InputError(f"{root}: unreadable=drop needs check=true, otherwise nothing looks for unreadable files")
         self.root, self._names = Path(root), names
-        keep = np.ones(len(names), bool)
-        if check:
-            broken = self._broken()
-            keep[broken] = False
-            problems["unreadable"] = Finding.of(names[i] for i in broken)
-            if broken and unreadable == "fail":
-                raise InputError(
-                    f"{root}: unreadable images: {problems['unreadable']}; repair them or write unreadable=drop"
-                )
-        values, codes, counts = np.unique(labels[keep], return_inverse=True, return_counts=True)
-        small = counts < min_images
-        problems["small"] = Finding.of(classes[int(value)] for value in values[small])
-        kept = np.flatnonzero(keep)[~small[codes]]
-        if len(kept) == 0:
-            raise InputError(f"{root}: no image is left ({Problems(entries, **problems).summary()})")
+        kept = self._open(root, labels, classes, entries, problems, check, unreadable, min_images)
         if len(kept) < len(names):
             self._names = names.take(kept)
-        values, codes = np.unique(labels[kept], return_inverse=True)
-        self.labels = codes.astype(np.int64)
-        self.classes = [classes[int(value)] for value in values]
-        self.problems = Problems(entries, **problems)
-        if self.problems:
-            log.warning("%s: %s", root, self.problems.summary())
 
     def encoded(self, index: int) -> bytes:
         return read_file(self.name(index))
@@ -238,16 +321,5 @@ class FileDataset(Dataset):
     def name(self, index: int) -> str:
         return os.path.join(self.root, self._names[index])  # noqa: PTH118 - Path costs as much as a small read
 
-    def _broken(self) -> list[int]:
-        """Indices of the images that do not decode; decoding releases the interpreter lock."""
-        with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
-            reads = pool.map(self._reads, range(len(self._names)))
-            tracked = progress.track(reads, "check", "images", len(self._names))
-            return [index for index, reads_well in enumerate(tracked) if not reads_well]
-
-    def _reads(self, index: int) -> bool:
-        try:
-            self.read(index)
-        except InputError:
-            return False
-        return True
+    def _short_name(self, place: int) -> str:
+        return self._names[place]
