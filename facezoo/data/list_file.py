@@ -6,13 +6,12 @@ import io
 import os
 from array import array
 from collections.abc import Iterator
-from itertools import islice, pairwise
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from facezoo.data.dataset import NOTHING, SHOWN, FileDataset, Finding, Labels, Names
+from facezoo.data.dataset import FileDataset, Finding, Labels, Names, gaps, present
 from facezoo.registry import DATASETS
 from facezoo.types import InputError
 
@@ -64,8 +63,9 @@ class ListFile(FileDataset):
                 )
             kept = np.delete(np.arange(len(names)), absent)
             names, values = names.take(kept), values[kept]
-        problems["gaps"] = _gaps(values)
-        classes = {int(value): str(value) for value in np.unique(values)}
+        used = present(values)
+        problems["gaps"] = gaps(used)
+        classes = {value: str(value) for value in used.tolist()}
         super().__init__(root, names, values, classes, entries, problems, check, unreadable, min_images)
 
 
@@ -122,14 +122,3 @@ def _absent(root: Path, names: Names) -> np.ndarray:
     # Half the time of os.path.isfile; a folder under an image's name is noticed when it is read.
     exists = (os.access(top + names.raw(i), os.F_OK) for i in range(len(names)))
     return np.flatnonzero(~np.fromiter(exists, bool, len(names)))
-
-
-def _gaps(values: Labels) -> Finding:
-    """Whole numbers from 0 to the largest label that label nothing."""
-    present = np.unique(values)
-    if not len(present):
-        return NOTHING
-    steps = np.concatenate([[-1], present])
-    count = int(present[-1]) + 1 - len(present)
-    holes = (str(low + 1) for low, high in pairwise(steps) if high > low + 1)
-    return Finding(count, tuple(islice(holes, SHOWN)))
