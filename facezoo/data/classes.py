@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from facezoo.data.dataset import Finding, Labels, gaps, present
+from facezoo.data.problems import Finding, Labels, gaps, present
 from facezoo.files import write_text
 from facezoo.types import InputError
 

@@ -7,7 +7,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Literal
@@ -16,86 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo import progress
+from facezoo.data.problems import Finding, Labels, Problems, present, table_size
 from facezoo.image import decode_image, read_file
 from facezoo.types import Crop, InputError
 
 log = logging.getLogger(__name__)
 
-Labels = NDArray[np.int64]
-
-SHOWN = 3
-"""How many examples a message names."""
-
 MAX_THREADS = 16
-
-
-@dataclass(frozen=True)
-class Finding:
-    """How often something was found, and where first."""
-
-    count: int = 0
-    first: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, places: Iterable[str]) -> Finding:
-        count, first = 0, []
-        for place in places:
-            if count < SHOWN:
-                first.append(place)
-            count += 1
-        return cls(count, tuple(first))
-
-    def __str__(self) -> str:
-        return f"{self.count:,} ({', '.join(self.first)}{', ...' if self.count > len(self.first) else ''})"
-
-
-NOTHING = Finding()
-
-
-@dataclass(frozen=True)
-class Problems:
-    """What a reader found while it opened its data.
-
-    Attributes:
-        entries: images listed, before anything was left out.
-        blank_lines: skipped; the places are file:line.
-        missing: files that do not exist, left out.
-        unreadable: files that do not decode, left out; they are looked for with check=true only.
-        stray: images outside of any identity folder, left out.
-        empty: identity folders without an image; they make no class.
-        gaps: integer labels between 0 and the largest that have no image; the others moved up.
-        small: identities with fewer than min_images images, left out with their images.
-    """
-
-    entries: int
-    blank_lines: Finding = NOTHING
-    missing: Finding = NOTHING
-    unreadable: Finding = NOTHING
-    stray: Finding = NOTHING
-    empty: Finding = NOTHING
-    gaps: Finding = NOTHING
-    small: Finding = NOTHING
-
-    def __bool__(self) -> bool:
-        return any(self._findings().values())
-
-    def _findings(self) -> dict[str, Finding]:
-        found = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "entries"}
-        return {name: finding for name, finding in found.items() if finding.count}
-
-    def summary(self) -> str:
-        """One sentence: the entries and, of each kind of problem, the count and the first places."""
-        words = {
-            "blank_lines": "blank lines skipped",
-            "missing": "missing files left out",
-            "unreadable": "unreadable files left out",
-            "stray": "images outside of identity folders left out",
-            "empty": "empty identity folders",
-            "gaps": "labels without an image",
-            "small": "identities with too few images left out",
-        }
-        found = "; ".join(f"{words[name]}: {finding}" for name, finding in self._findings().items())
-        return f"{self.entries:,} entries" + (f"; {found}" if found else "")
 
 
 class Names:
@@ -120,27 +46,6 @@ class Names:
     def take(self, indices: NDArray[np.intp]) -> Names:
         """The names at these places."""
         return Names(self.raw(int(i)) for i in indices)
-
-
-def present(values: Labels) -> NDArray[np.int64]:
-    """The distinct labels in rising order; as np.unique, without sorting where labels are small."""
-    if len(values) and values.min() >= 0 and values.max() <= _table_size(values):
-        return np.flatnonzero(np.bincount(values)).astype(np.int64)
-    return np.unique(values)
-
-
-def _table_size(values: Labels) -> int:
-    """Up to which label a table by label costs no more than the labels themselves."""
-    return 4 * len(values) + 1000
-
-
-def gaps(used: NDArray[np.int64]) -> Finding:
-    """Whole numbers from 0 to the largest label that label nothing; `used` are those that do, rising."""
-    if not len(used):
-        return NOTHING
-    steps = np.concatenate([[-1], used])
-    before = steps[:-1][np.diff(steps) > 1]
-    return Finding(int(used[-1]) + 1 - len(used), tuple(str(low + 1) for low in before[:SHOWN].tolist()))
 
 
 class Dataset(ABC):
@@ -273,7 +178,7 @@ class Dataset(ABC):
 def _codes(values: Labels) -> tuple[NDArray[np.int64], Labels]:
     """The distinct values in rising order, and the place of each value among them."""
     used = present(values)
-    if len(used) and used[0] >= 0 and used[-1] <= _table_size(values):
+    if len(used) and used[0] >= 0 and used[-1] <= table_size(values):
         table = np.zeros(int(used[-1]) + 1, np.int64)
         table[used] = np.arange(len(used))
         return used, table[values]

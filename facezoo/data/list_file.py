@@ -11,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from facezoo.data.dataset import FileDataset, Finding, Labels, Names, gaps, present
+from facezoo.data.dataset import FileDataset, Names
+from facezoo.data.problems import Finding, Labels, gaps, present
 from facezoo.registry import DATASETS
 from facezoo.types import InputError
 

@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from facezoo.data.pack import read_pack
+from facezoo.data.pairs import PairList, draw_pairs, read_pairs
 from facezoo.evaluation.folds import consecutive_folds, stratified_folds
-from facezoo.evaluation.packs import read_pack
-from facezoo.evaluation.pairs import PairList, read_lfw_pairs, read_pairs
+from facezoo.evaluation.pairs import read_lfw_pairs
 from facezoo.evaluation.photos import Photo, read_landmarks
 from facezoo.evaluation.verification import ThresholdRule, Verification
 from facezoo.image import find_images
@@ -175,41 +176,6 @@ def folder(
         seed,
         {"pair list": notes},
     )
-
-
-def draw_pairs(identity: NDArray[np.intp], pairs: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Indices (P,) of distinct pairs of photos with the identities (N,): genuine ones first, half if there are enough.
-
-    Either kind is in random order, so that every fold holds pairs of all people: folds of one or two people would
-    weigh next to nothing in some resamples of identities, and the interval would miss the accuracy it belongs to.
-
-    Raises:
-        InputError: no genuine or no impostor pair exists.
-    """
-    if pairs < 2:
-        raise InputError(f"pairs: {pairs} pairs were asked for, there must be 2 or more")
-    generator = np.random.default_rng(seed)
-    order = np.argsort(identity, kind="stable")
-    starts = np.flatnonzero(np.diff(identity[order], prepend=-1))
-    sizes = np.diff(np.append(starts, len(order)))
-    # Every pair has a rank: genuine ones person by person, impostor ones photo by photo with those of later people.
-    genuine_ends = np.cumsum(sizes * (sizes - 1) // 2)
-    impostor_ends = np.cumsum(len(order) - np.repeat(starts + sizes, sizes))
-    if not len(order) or not genuine_ends[-1] or not impostor_ends[-1]:
-        raise InputError("pairs: two people and a second photo of one of them are needed")
-    genuine = min(pairs // 2, int(genuine_ends[-1]))
-    impostor = min(pairs - genuine, int(impostor_ends[-1]))
-    rank = generator.choice(int(genuine_ends[-1]), genuine, replace=False)
-    person = np.searchsorted(genuine_ends, rank, side="right")
-    rank = rank - np.append(0, genuine_ends)[person]
-    second = ((1 + np.sqrt(1 + 8 * rank)) // 2).astype(np.intp)
-    first = rank - second * (second - 1) // 2
-    rank = generator.choice(int(impostor_ends[-1]), impostor, replace=False)
-    position = np.searchsorted(impostor_ends, rank, side="right")
-    other = len(order) - 1 - (rank - np.append(0, impostor_ends)[position])
-    left = np.concatenate([starts[person] + first, position])
-    right = np.concatenate([starts[person] + second, other])
-    return order[left], order[right]
 
 
 def _from_list(

@@ -1,14 +1,15 @@
 """Benchmarks by name: from folders and lists to photos, pairs and folds."""
 
 import itertools
+import pickle
 
 import numpy as np
 import pytest
 
-from facezoo.evaluation.benchmarks import draw_pairs
+from facezoo.data.pairs import draw_pairs
 from facezoo.evaluation.photos import LANDMARK_COLUMNS, read_landmarks
 from facezoo.evaluation.verification import WITHOUT_MODEL
-from facezoo.image import write_image
+from facezoo.image import encode_jpeg, write_image
 from facezoo.registry import BENCHMARKS
 from facezoo.types import InputError
 
@@ -208,3 +209,18 @@ def test_photos_in_no_persons_folder_are_left_out_and_counted(people, tmp_path):
     assert "no person's folder left out: 1" in benchmark.notes["pair list"]
     with pytest.raises(InputError, match=r"expected .*/PERSON/PHOTO"):
         BENCHMARKS.create(f"folder:root={people / 'Ada'}")
+
+
+def test_an_image_of_many_pairs_is_embedded_once(tmp_path):
+    a, b, c, d = (encode_jpeg(np.full((112, 112, 3), 60 * k, np.uint8)) for k in range(4))
+    path = tmp_path / "toy.bin"
+    path.write_bytes(pickle.dumps(([a, b, a, c, b, d, b, a], [True, False, False, True])))
+
+    benchmark = BENCHMARKS.create(f"bin:path={path},folds=2")
+
+    assert [photo.source for photo in benchmark.photos] == [a, b, c, d]
+    assert benchmark.left.tolist() == [0, 0, 1, 1]
+    assert benchmark.right.tolist() == [1, 2, 3, 0]
+    assert benchmark.photos[2].name == "toy image 3"
+    assert benchmark.photos[2].read().shape == (112, 112, 3)
+    assert benchmark.aligned == "arcface"

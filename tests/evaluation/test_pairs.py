@@ -6,8 +6,9 @@ import json
 import numpy as np
 import pytest
 
+from facezoo.data.pairs import read_pairs
 from facezoo.evaluation.folds import stratified_folds
-from facezoo.evaluation.pairs import read_lfw_pairs, read_pairs
+from facezoo.evaluation.pairs import read_lfw_pairs
 from facezoo.types import InputError
 
 LFW = "1\t2\nAda\t1\t12\nAda\t2\tBo\t1\nBo\t1\t3\nBo\t2\tCy\t10000\n"

@@ -6,9 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from facezoo.evaluation.packs import read_pack
+from facezoo.data.pack import read_pack
 from facezoo.image import encode_jpeg
-from facezoo.registry import BENCHMARKS
 from facezoo.types import InputError
 
 
@@ -119,17 +118,3 @@ def test_what_is_no_pack_is_named(tmp_path, content, words):
 def test_a_missing_pack_is_named(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_pack(tmp_path / "lfw.bin")
-
-
-def test_an_image_of_many_pairs_is_embedded_once(tmp_path):
-    a, b, c, d = jpegs(4)
-    path = written(tmp_path, ([a, b, a, c, b, d, b, a], [True, False, False, True]))
-
-    benchmark = BENCHMARKS.create(f"bin:path={path},folds=2")
-
-    assert [photo.source for photo in benchmark.photos] == [a, b, c, d]
-    assert benchmark.left.tolist() == [0, 0, 1, 1]
-    assert benchmark.right.tolist() == [1, 2, 3, 0]
-    assert benchmark.photos[2].name == "toy image 3"
-    assert benchmark.photos[2].read().shape == (112, 112, 3)
-    assert benchmark.aligned == "arcface"
