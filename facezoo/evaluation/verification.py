@@ -132,7 +132,7 @@ class Verification:
                 ordered, fold, folds, [far for far in FARS if metrics[f"tar@far={far_name(far)}"] is not None]
             )
             | self._without_error(metrics),
-            {"roc": _roc(tallied), "histogram": _histogram(scores, same)},
+            {"roc": roc_corners(tallied), "histogram": score_histogram(scores, same)},
             self._protocol(failed, scores, len(folds.accuracies)) | unmeasurable,
             self._mistakes(scores, same, float(folds.thresholds.mean())),
         )
@@ -257,7 +257,7 @@ def far_name(far: float) -> str:
     return np.format_float_scientific(far, trim="-", exp_digits=1)
 
 
-def _roc(tallied: Tally) -> dict[str, list[float]]:
+def roc_corners(tallied: Tally) -> dict[str, list[float]]:
     """The corners of the ROC: points between two others on one line are left out."""
     points = roc(tallied)
     steps = np.stack([np.diff(points.fmr) > 0, np.diff(points.fnmr) < 0], axis=1)
@@ -270,7 +270,7 @@ def _roc(tallied: Tally) -> dict[str, list[float]]:
     }
 
 
-def _histogram(scores: FloatArray, same: NDArray[np.bool_]) -> dict[str, list[float]]:
+def score_histogram(scores: FloatArray, same: NDArray[np.bool_]) -> dict[str, list[float]]:
     """Share of genuine and impostor pairs in each of 100 bins over the range of the scores."""
     compared = np.isfinite(scores)
     edges = np.histogram_bin_edges(scores[compared], BINS)
