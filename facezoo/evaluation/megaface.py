@@ -1,0 +1,304 @@
+"""MegaFace: is a person's other photo nearer than a million strangers? Also with masked probes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.data.pairs import MAX_LIST_BYTES, inside
+from facezoo.evaluation.intervals import LEVEL, bootstrap, error_bound, identity_weights
+from facezoo.evaluation.noise import JITTER, NOISE_WORDS, Noise, bare, centred, distractor_factors, read_noise
+from facezoo.evaluation.open_set import Ties
+from facezoo.evaluation.photos import Photo
+from facezoo.evaluation.ranks import Top, Vectors, pair_scores, running_top
+from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
+from facezoo.evaluation.verification import MISTAKES
+from facezoo.registry import BENCHMARKS
+from facezoo.types import FloatArray, InputError
+
+TIE_WORDS = {
+    "miss": "a mate must score above the distractor of its rank",
+    "hit": "FaceX-Zoo: a mate that ties with the distractor of its rank is found",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class MegaFace:
+    """Rank-k identification among distractors; https://arxiv.org/abs/1512.00596.
+
+    For every ordered pair of a person's photos, one is the probe, the other lies in a gallery with all distractors; the
+    trial is a hit at rank k if fewer than k distractors score as high. Photos in the order: FaceScrub, masked FaceScrub
+    in the same order if there are masked probes, distractors. A trial with a photo without a face is a miss;
+    distractors without a face are left out.
+
+    Attributes:
+        name: of the benchmark.
+        photos: in the order of the embeddings.
+        identity: of the FaceScrub photos (F,).
+        distractors: how many.
+        masked: whether the probes are the masked photos; gallery and distractors are not.
+        aligned: alignment template of photos that are crops already; None for raw photos.
+        noisy: photos of the noise lists, (F + distractors,), or None.
+        noise: what becomes of them.
+        ties: whether a mate that ties with a distractor is found.
+        ranks: largest k.
+        resamples: of the bootstrap; 0 leaves it out.
+        seed: of the bootstrap, and of insightface's noise around a centre.
+        notes: what a reader of the report should know, by word.
+    """
+
+    name: str
+    photos: Sequence[Photo]
+    identity: NDArray[np.intp]
+    distractors: int
+    masked: bool = False
+    aligned: str | None = "arcface"
+    noisy: NDArray[np.bool_] | None = None
+    noise: Noise = "drop"
+    ties: Ties = "miss"
+    ranks: int = 10
+    resamples: int = 1000
+    seed: int = 0
+    notes: Mapping[str, str | int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.distractors < 1:
+            raise InputError(f"{self.name}: there are no distractors")
+        if self.ranks < 1 or self.resamples < 0:
+            raise InputError(f"{self.name}: ranks is {self.ranks} (1 or more), resamples {self.resamples} (0 or more)")
+        if self.noisy is not None and len(self.noisy) != len(self.identity) + self.distractors:
+            raise InputError(f"{self.name}: noisy has {len(self.noisy)} entries, one for each photo was expected")
+        if not len(self.trials()[0]):
+            raise InputError(f"{self.name}: nobody has two photos, so there is no trial")
+
+    def trials(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Probe and gallery photo of each trial, (T,): ordered pairs of two photos of one person."""
+        usable = np.arange(len(self.identity))
+        if self.noisy is not None and self.noise == "drop":
+            usable = usable[~self.noisy[: len(usable)]]
+        order = usable[np.argsort(self.identity[usable], kind="stable")]
+        cuts = np.flatnonzero(np.diff(self.identity[order])) + 1
+        probes, mates = [np.empty(0, np.intp)], [np.empty(0, np.intp)]
+        for theirs in np.split(order, cuts):
+            probe, mate = np.repeat(theirs, len(theirs)), np.tile(theirs, len(theirs))
+            probes.append(probe[probe != mate])
+            mates.append(mate[probe != mate])
+        return np.concatenate(probes), np.concatenate(mates)
+
+    def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
+        """The report for embeddings (N, D) of any dimension, normalised or not, and the photos without a face (N,)."""
+        people = len(self.identity)
+        first = people * (2 if self.masked else 1)
+        if embeddings.ndim != 2 or len(embeddings) != first + self.distractors:
+            raise InputError(
+                f"{self.name}: embeddings of shape {embeddings.shape}, {first + self.distractors} rows are due"
+            )
+        lost = np.zeros(len(embeddings), bool) if failed is None else failed
+        noisy = np.zeros(people + self.distractors, bool) if self.noisy is None else self.noisy
+        gallery, probes = self._facescrub(embeddings, noisy[:people])
+        kept, factor = distractor_factors(noisy[people:], self.noise)
+        present = ~lost[first:][kept]
+        if not present.any():
+            raise InputError(f"{self.name}: no distractor has a face")
+        others = Vectors(embeddings, first + kept[present], factor=None if factor is None else factor[present])
+        sizes = [10**power for power in range(1, len(str(len(others)))) if 10**power < len(others)] + [len(others)]
+        tops = running_top(Vectors(probes), others, self.ranks, sizes)
+        probe, mate = self.trials()
+        score = pair_scores(Vectors(probes), probe, Vectors(gallery), mate)
+        score[lost[probe + (people if self.masked else 0)] | lost[mate]] = -np.inf
+        hits = self._hits(tops[-1], probe, score)
+        rates = hits.mean(axis=0)
+        metrics: dict[str, float | None] = {f"rank{k}": float(rates[k - 1]) for k in range(1, self.ranks + 1)}
+        compared = np.isfinite(score)
+        if not compared.all() and compared.any():
+            metrics["rank1_without_failures"] = float(hits[compared, 0].mean())
+        growth = [float(self._hits(top, probe, score)[:, 0].mean()) for top in tops]
+        return Report(
+            self.name,
+            metrics,
+            self._intervals(hits, self.identity[probe], metrics),
+            {
+                "cmc": {"rank": [float(k) for k in range(1, self.ranks + 1)], "rate": rates.tolist()},
+                "growth": {"size": [float(size) for size in sizes], "rate": growth},
+            },
+            self._protocol(len(probe), len(others), lost, noisy),
+            self._mistakes(tops[-1], others, probe, score, hits[:, 0]),
+        )
+
+    def _facescrub(self, embeddings: FloatArray, noisy: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
+        """Gallery and probe embeddings (F, D): the same photos, or the probes masked."""
+        people = len(self.identity)
+        sets = [embeddings[:people], embeddings[people : 2 * people]] if self.masked else [embeddings[:people]]
+        if noisy.any() and self.noise != "drop":
+            jitter = JITTER if self.noise == "push" else 0.0
+            sets = [centred(photos, self.identity, noisy, jitter, self.seed) for photos in sets]
+        return sets[0], sets[-1]
+
+    def _hits(self, top: Top, probe: NDArray[np.intp], score: FloatArray) -> NDArray[np.bool_]:
+        """(T, ranks): whether a trial is a hit at each rank."""
+        bar = top.scores[probe]
+        hits = score[:, None] >= bar if self.ties == "hit" else score[:, None] > bar
+        return hits & np.isfinite(score)[:, None]
+
+    def _intervals(
+        self, hits: NDArray[np.bool_], identity: NDArray[np.intp], metrics: Mapping[str, float | None]
+    ) -> dict[str, Interval]:
+        if not self.resamples:
+            return {}
+        # The trials of a person share their weight: their sums are drawn, not the trials.
+        ids, code, counts = np.unique(identity, return_inverse=True, return_counts=True)
+        sums = np.stack([np.bincount(code, column, len(ids)) for column in hits.T])
+
+        def measure(weights: FloatArray) -> dict[str, float | None]:
+            shares = sums @ weights / (counts @ weights)
+            return {f"rank{k}": float(share) for k, share in enumerate(shares, start=1)}
+
+        method = f"bootstrap over identities, {self.resamples} resamples, seed {self.seed}, percentile"
+        found = bootstrap(measure, identity_weights(ids, ids, self.resamples, self.seed))
+        intervals = {name: Interval(*ends, LEVEL, method) for name, ends in found.items()}
+        for name in intervals:
+            if metrics[name] == 1:  # every resample repeats it
+                words = f"rule of three, no error in {len(ids)} identities"
+                intervals[name] = Interval(1 - error_bound(len(ids)), 1.0, LEVEL, words)
+        return intervals
+
+    def _protocol(
+        self, trials: int, distractors: int, lost: NDArray[np.bool_], noisy: NDArray[np.bool_]
+    ) -> dict[str, str | int]:
+        people = len(self.identity)
+        words: dict[str, str | int] = {
+            "trials": trials,
+            "probes": f"{people} {'masked ' if self.masked else ''}photos of {len(np.unique(self.identity))} people",
+            "distractors": distractors,
+            "score": "cosine",
+            "ties": TIE_WORDS[self.ties],
+            "growth": "rank-1 rate among the first 10, 100, .. distractors of the list",
+            NO_FACE: int(lost.sum()),
+        }
+        if noisy.any():
+            words["noise"] = (
+                f"{NOISE_WORDS[self.noise]}: {int(noisy[:people].sum())} FaceScrub photos, "
+                f"{int(noisy[people:].sum())} distractors"
+            )
+        if lost.any():
+            words["failures"] = "trials with such a photo are misses; such distractors are left out"
+        return {**words, **self.notes}
+
+    def _mistakes(
+        self, top: Top, others: Vectors, probe: NDArray[np.intp], score: FloatArray, found: NDArray[np.bool_]
+    ) -> tuple[Mistake, ...]:
+        """The distractors that outrank a mate with the highest scores, each with its probe."""
+        if not len(self.photos):
+            return ()
+        outranked = np.unique(probe[~found & np.isfinite(score)])
+        worst = outranked[np.argsort(-top.scores[outranked, 0], kind="stable")][:MISTAKES]
+        shift = len(self.identity) if self.masked else 0
+        return tuple(
+            Mistake(
+                self.photos[photo + shift].name,
+                self.photos[others.rows[top.places[photo, 0]]].name,
+                False,
+                float(top.scores[photo, 0]),
+            )
+            for photo in worst
+        )
+
+
+@BENCHMARKS.register
+def megaface(
+    root: Path,
+    facescrub_list: Path | None = None,
+    distractor_list: Path | None = None,
+    facescrub: str = "facescrub",
+    distractors: str = "megaface",
+    masked: str | None = None,
+    size: int | None = None,
+    noise: Noise = "drop",
+    facescrub_noise: Path | None = None,
+    distractor_noise: Path | None = None,
+    aligned: str | None = "arcface",
+    ties: Ties = "miss",
+    ranks: int = 10,
+    resamples: int = 1000,
+    seed: int = 0,
+    name: str = "megaface",
+) -> MegaFace:
+    """MegaFace with FaceScrub probes: lists in JSON, photos below two folders.
+
+    Args:
+        root: folder of both.
+        facescrub_list: JSON of "path" and "id"; `root/facescrub_features_list.json` unless given. A photo without id
+            belongs to its folder.
+        distractor_list: JSON of "path"; `root/megaface_features_list.json` unless given.
+        facescrub, distractors: folders of the photos in root; the paths of the lists are relative to them.
+        masked: folder in root of the masked FaceScrub photos, with the paths of the list: they are the probes then.
+        size: how many distractors of the list to take, the first; all unless given.
+        noise: what becomes of the photos in the noise lists: drop, centre, zero (FaceX-Zoo) or push (insightface).
+        facescrub_noise, distractor_noise: noise lists.
+        aligned: template of the crops; none if they are raw photos.
+        ties: miss, or hit as in FaceX-Zoo.
+        ranks: largest rank.
+        resamples, seed: of the bootstrap over identities.
+        name: in the report.
+    """
+    probes, ids = read_json_list(facescrub_list or root / "facescrub_features_list.json")
+    strangers, _ = read_json_list(distractor_list or root / "megaface_features_list.json")
+    if size is not None and not 1 <= size <= len(strangers):
+        raise InputError(f"{name}: size is {size}, the list has {len(strangers)} distractors")
+    strangers = strangers[:size]
+    people = ids or [path.rpartition("/")[0] for path in probes]
+    bad = read_noise(facescrub_noise) if facescrub_noise else set()
+    bad_strangers = read_noise(distractor_noise, distractors=True) if distractor_noise else set()
+    noisy = np.array([bare(path) in bad for path in probes] + [path in bad_strangers for path in strangers])
+    for path, listed, there in (
+        (facescrub_noise, bad, noisy[: len(probes)]),
+        (distractor_noise, bad_strangers, noisy[len(probes) :]),
+    ):
+        if listed and size is None and not there.any():
+            raise InputError(f"{path}: names none of the photos of the list")
+    photos = [Photo(path, root / facescrub / path) for path in probes]
+    if masked:
+        photos += [Photo(f"{masked}/{path}", root / masked / path) for path in probes]
+    photos += [Photo(path, root / distractors / path) for path in strangers]
+    # One photo of each folder tells whether the folders are right; a million are not looked for one by one.
+    for source in (photos[0].source, photos[len(probes)].source, photos[-1].source):
+        if isinstance(source, Path) and not source.is_file():
+            raise InputError(f"{source}: no such photo; correct root, or the folders facescrub=, masked=, distractors=")
+    identity = np.unique(people, return_inverse=True)[1]
+    return MegaFace(
+        name, photos, identity, len(strangers), bool(masked), aligned, noisy, noise, ties, ranks, resamples, seed
+    )
+
+
+BENCHMARKS.preset("megaface_mask", "megaface:masked=facescrub_mask,name=megaface_mask")
+BENCHMARKS.preset("megaface@facexzoo", "megaface:noise=zero,ties=hit")
+BENCHMARKS.preset("megaface_mask@facexzoo", "megaface:masked=facescrub_mask,name=megaface_mask,noise=zero,ties=hit")
+BENCHMARKS.preset("megaface@insightface", "megaface:noise=push")
+
+
+def read_json_list(path: Path) -> tuple[list[str], list[str]]:
+    """Paths, and identities if there are any, of a list `{"path": [...], "id": [...]}`.
+
+    Raises:
+        InputError: unreadable, too large, of another form, or with a path that leaves its folder.
+    """
+    try:
+        if path.stat().st_size > MAX_LIST_BYTES:
+            raise InputError(f"{path}: more than the {MAX_LIST_BYTES:,} bytes that are read")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from None
+    paths = content.get("path") if isinstance(content, dict) else None
+    if not isinstance(paths, list) or not paths or not all(isinstance(entry, str) for entry in paths):
+        raise InputError(f'{path}: {{"path": [...]}} with names of photos was expected')
+    ids = content.get("id", [])
+    if not isinstance(ids, list) or len(ids) not in (0, len(paths)):
+        raise InputError(f'{path}: "id" has {len(ids)} entries for {len(paths)} paths')
+    return [inside(path, number, entry) for number, entry in enumerate(paths, start=1)], [str(entry) for entry in ids]

@@ -1,0 +1,223 @@
+"""Exact ranks and largest scores against galleries of any size: blocked products, bounded memory."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.types import FloatArray, InputError, unit
+
+BLOCK = 2048
+"""Embeddings of the gallery in one matrix product."""
+
+PROBES = 4096
+"""Probes in one matrix product; with a block of the gallery 32 MB of scores."""
+
+SLACK = 1e-5
+"""Far above the rounding of a float32 product of unit vectors: what is closer than this is scored again in float64."""
+
+EXACT = 1 << 13
+"""Scores computed again at a time."""
+
+Integers = NDArray[np.intp]
+
+
+class Vectors:
+    """Rows of embeddings as unit vectors, read block by block, so that a memory map stays one.
+
+    Args:
+        embeddings: (N, D) float16, float32 or float64, not normalised; never copied as a whole.
+        rows: which of them, in order, (R,); all unless given.
+        group: rising numbers 0 .. G-1, one for each row, where several rows stand for one identity, whose score is
+            that of its best row; each row for itself unless given.
+        factor: (R,), by which a row's scores are multiplied; 0 gives a zero vector.
+    """
+
+    def __init__(
+        self,
+        embeddings: FloatArray,
+        rows: Integers | None = None,
+        group: Integers | None = None,
+        factor: FloatArray | None = None,
+    ) -> None:
+        self.embeddings, self.factor = embeddings, factor
+        self.rows = np.arange(len(embeddings)) if rows is None else np.asarray(rows)
+        self.single = group is None or bool((np.diff(group) > 0).all())
+        starts = np.arange(len(self.rows)) if group is None else np.flatnonzero(np.diff(group, prepend=-1))
+        self._ends = np.append(starts, len(self.rows))
+
+    def __len__(self) -> int:
+        """How many identities, G."""
+        return len(self._ends) - 1
+
+    def read(self, rows: slice | Integers, dtype: type[np.floating] = np.float32) -> FloatArray:
+        """Unit vectors (n, D) of some of the R rows."""
+        which = self.rows[rows]
+        if len(which) and (np.diff(which) == 1).all():
+            taken = self.embeddings[which[0] : which[-1] + 1]  # copies nothing
+        else:
+            taken = self.embeddings[which]
+        vectors = unit(np.asarray(taken, dtype))
+        if not np.isfinite(vectors).all():
+            raise InputError("embeddings: some are not finite; the model or the feature file is damaged")
+        return vectors if self.factor is None else vectors * self.factor[rows, None].astype(dtype)
+
+    def blocks(self, size: int = BLOCK, stops: Sequence[int] = ()) -> Iterator[tuple[int, int, FloatArray, Integers]]:
+        """First and last + 1 identity, unit vectors (n, D) float32, and where each identity's rows begin among them."""
+        borders = {0, len(self), *stops}
+        # An identity with many rows makes its block larger: it is never cut.
+        borders.update(np.unique(np.searchsorted(self._ends, np.arange(0, len(self.rows), size))).tolist())
+        ordered = sorted(borders)
+        for start, stop in itertools.pairwise(ordered):
+            first = int(self._ends[start])
+            vectors = self.read(slice(first, int(self._ends[stop])))
+            yield start, stop, vectors, self._ends[start:stop] - first
+
+    def score(self, probes: FloatArray, places: Integers) -> FloatArray:
+        """float64 scores (n,) of probes (n, D) with identities (n,): equal embeddings get equal scores."""
+        counts = self._ends[places + 1] - self._ends[places]
+        scores = np.empty(len(places))
+        limit = EXACT // max(1, int(counts.max(initial=1)))
+        for start in range(0, len(places), max(1, limit)):
+            part = slice(start, start + max(1, limit))
+            rows, begins = _ranges(self._ends[places[part]], counts[part])
+            left = np.repeat(probes[part], counts[part], axis=0)
+            products = (self.read(rows, np.float64) * left).sum(axis=1)
+            scores[part] = np.maximum.reduceat(products, begins) if len(products) else products
+        return scores
+
+
+def _ranges(starts: Integers, counts: Integers) -> tuple[Integers, Integers]:
+    """start, start + 1, .. of each, one after another, and where each begins."""
+    begins = np.cumsum(counts) - counts
+    return np.repeat(starts - begins, counts) + np.arange(int(counts.sum())), begins
+
+
+def _products(probes: FloatArray, block: FloatArray, begins: Integers, single: bool) -> FloatArray:
+    scores = probes @ block.T
+    return scores if single else np.maximum.reduceat(scores, begins, axis=1)
+
+
+class Top(NamedTuple):
+    """The k largest scores of each probe (P, k), float64, falling, and whose; -inf and -1 where there are fewer."""
+
+    scores: FloatArray
+    places: Integers
+
+
+def running_top(probes: Vectors, gallery: Vectors, k: int, sizes: Sequence[int]) -> list[Top]:
+    """The k largest scores of each probe among the first `size` identities of the gallery, for each size.
+
+    Memory is that of one block, whatever the gallery; one pass serves all sizes.
+    """
+    parts: list[list[Top]] = [[] for _ in sizes]
+    for first in range(0, len(probes.rows), PROBES):
+        rows = slice(first, first + PROBES)
+        left = probes.read(rows)
+        values = np.full((len(left), k), -np.inf, np.float32)
+        places = np.full((len(left), k), -1, np.intp)
+        for start, stop, block, begins in gallery.blocks(stops=[size for size in sizes if size < len(gallery)]):
+            _merge(values, places, _products(left, block, begins, gallery.single), start)
+            for part, size in zip(parts, sizes):
+                if size == stop:
+                    part.append(_rescored(probes, first, gallery, places))
+    return [Top(*(np.concatenate(arrays) for arrays in zip(*part))) for part in parts]
+
+
+def _merge(values: FloatArray, places: Integers, scores: FloatArray, start: int) -> None:
+    """Put what exceeds a probe's smallest value in its place; after the first blocks few rows have any."""
+    k = values.shape[1]
+    better = np.flatnonzero(scores.max(axis=1) > values[:, -1])
+    for rows in np.array_split(better, -(-len(better) * scores.shape[1] // (PROBES * BLOCK // 8)) or 1):
+        found = scores[rows]
+        row, column = np.nonzero(found > values[rows, -1][:, None])
+        counts = np.bincount(row, minlength=len(rows))
+        width = int(counts.max(initial=0))
+        offset = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
+        both = np.full((len(rows), k + width), -np.inf, np.float32)
+        whose = np.full((len(rows), k + width), -1, np.intp)
+        both[:, :k], whose[:, :k] = values[rows], places[rows]
+        both[row, k + offset], whose[row, k + offset] = found[row, column], start + column
+        if width > 4 * k:
+            kept = np.argpartition(both, -k, axis=1)[:, -k:]
+            both, whose = np.take_along_axis(both, kept, 1), np.take_along_axis(whose, kept, 1)
+        order = np.argsort(-both, axis=1, kind="stable")[:, :k]
+        values[rows], places[rows] = np.take_along_axis(both, order, 1), np.take_along_axis(whose, order, 1)
+
+
+def _rescored(probes: Vectors, first: int, gallery: Vectors, places: Integers) -> Top:
+    """With exact scores; the probes begin at row `first`."""
+    scores = np.full(places.shape, -np.inf)
+    row, column = np.nonzero(places >= 0)
+    scores[row, column] = pair_scores(probes, first + row, gallery, places[row, column])
+    order = np.argsort(-scores, axis=1, kind="stable")
+    return Top(np.take_along_axis(scores, order, 1), np.take_along_axis(places, order, 1))
+
+
+def pair_scores(probes: Vectors, rows: Integers, gallery: Vectors, places: Integers) -> FloatArray:
+    """float64 scores (n,) of single pairs: probes given by their rows (n,), identities by their places (n,)."""
+    scores = np.empty(len(rows))
+    for start in range(0, len(rows), EXACT):
+        part = slice(start, start + EXACT)
+        scores[part] = gallery.score(probes.read(rows[part], np.float64), places[part])
+    return scores
+
+
+class Found(NamedTuple):
+    """What a search of the whole gallery found for each probe, all (P,).
+
+    Attributes:
+        mate: score of the probe's own identity; -inf where the gallery has none.
+        above: how many other identities score higher than the mate; all where there is no mate.
+        tied: how many others score the same.
+        best: the highest score of another identity; -inf if there is none.
+        place: whose it is; -1 if there is none.
+    """
+
+    mate: FloatArray
+    above: Integers
+    tied: Integers
+    best: FloatArray
+    place: Integers
+
+
+def search(probes: Vectors, gallery: Vectors, mates: Integers) -> Found:
+    """Rank every probe's own identity, `mates` (P,), its place in the gallery or -1, exactly and in bounded memory."""
+    parts = []
+    for first in range(0, len(probes.rows), PROBES):
+        parts.append(_search(probes, first, gallery, mates[first : first + PROBES]))
+    return Found(*(np.concatenate(arrays) for arrays in zip(*parts)))
+
+
+def _search(probes: Vectors, first: int, gallery: Vectors, mates: Integers) -> Found:
+    left, size = probes.read(slice(first, first + PROBES)), len(mates)
+    mated = np.flatnonzero(mates >= 0)
+    mate = np.full(size, -np.inf)
+    mate[mated] = pair_scores(probes, first + mated, gallery, mates[mated])
+    low, high = (mate - SLACK).astype(np.float32), (mate + SLACK).astype(np.float32)
+    above, tied = np.zeros(size, np.intp), np.zeros(size, np.intp)
+    best, place = np.full(size, -np.inf, np.float32), np.full(size, -1, np.intp)
+    for start, stop, block, begins in gallery.blocks():
+        scores = _products(left, block, begins, gallery.single)
+        here = mated[(mates[mated] >= start) & (mates[mated] < stop)]
+        scores[here, mates[here] - start] = -np.inf
+        column = scores.argmax(axis=1)
+        highest = scores[np.arange(len(scores)), column]
+        better = np.flatnonzero(highest > best)
+        best[better], place[better] = highest[better], start + column[better]
+        certain = np.count_nonzero(scores > high[:, None], axis=1)
+        above += certain
+        near = np.flatnonzero(np.count_nonzero(scores >= low[:, None], axis=1) > certain)
+        near = near[mates[near] >= 0]
+        row, column = np.nonzero((scores[near] >= low[near, None]) & (scores[near] <= high[near, None]))
+        again = pair_scores(probes, first + near[row], gallery, start + column)
+        above += np.bincount(near[row], again > mate[near[row]], size).astype(np.intp)
+        tied += np.bincount(near[row], again == mate[near[row]], size).astype(np.intp)
+    others = np.flatnonzero(place >= 0)
+    highest = np.full(size, -np.inf)
+    highest[others] = pair_scores(probes, first + others, gallery, place[others])
+    return Found(mate, above, tied, highest, place)

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+
+from facezoo.evaluation import ranks
+from facezoo.evaluation.ranks import Vectors, pair_scores, running_top, search
+from facezoo.types import InputError, unit
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Several blocks of gallery and probes on data that can be seen through."""
+    monkeypatch.setattr(ranks, "PROBES", 7)
+    monkeypatch.setattr(ranks, "EXACT", 16)
+    monkeypatch.setattr(Vectors.blocks, "__defaults__", (5, ()))
+
+
+def vectors(rows, seed=0, dim=6):
+    return np.random.default_rng(seed).normal(size=(rows, dim)).astype(np.float32)
+
+
+def test_the_largest_scores_are_those_of_the_full_matrix_for_any_size(small_blocks):
+    probes, gallery = vectors(20), vectors(53, 1)
+    full = unit(probes.astype(float)) @ unit(gallery.astype(float)).T
+
+    tops = running_top(Vectors(probes), Vectors(gallery), 4, [2, 10, 53])
+
+    for size, top in zip([2, 10, 53], tops):
+        expected = -np.sort(-full[:, :size], axis=1)[:, :4]
+        np.testing.assert_allclose(top.scores[:, : expected.shape[1]], expected, rtol=1e-6)
+        np.testing.assert_array_equal(top.places[:, : expected.shape[1]], np.argsort(-full[:, :size], axis=1)[:, :4])
+    assert (tops[0].places[:, 2:] == -1).all() and np.isneginf(tops[0].scores[:, 2:]).all()
+
+
+def test_rising_scores_do_not_lose_any(small_blocks):
+    """Every block holds larger scores than all before it: each replaces all that was kept."""
+    angle = np.linspace(1.5, 0, 40)
+    gallery = np.stack([np.cos(angle), np.sin(angle)], axis=1).astype(np.float32)
+
+    top = running_top(Vectors(np.array([[1.0, 0.0]])), Vectors(gallery), 3, [40])[0]
+
+    assert top.places.tolist() == [[39, 38, 37]]
+
+
+def test_ranks_are_those_of_the_full_matrix(small_blocks):
+    probes, gallery = vectors(30), vectors(41, 1)
+    mates = np.random.default_rng(2).integers(-1, 41, 30)
+    full = unit(probes.astype(float)) @ unit(gallery.astype(float)).T
+    others = full.copy()
+    mated = np.flatnonzero(mates >= 0)
+    others[mated, mates[mated]] = -np.inf
+
+    found = search(Vectors(probes), Vectors(gallery), mates)
+
+    np.testing.assert_allclose(found.mate[mated], full[mated, mates[mated]], rtol=1e-6)
+    np.testing.assert_array_equal(found.above[mated], (others > found.mate[:, None]).sum(axis=1)[mated])
+    np.testing.assert_array_equal(found.place, others.argmax(axis=1))
+    np.testing.assert_allclose(found.best, others.max(axis=1), rtol=1e-6)
+    assert not found.tied.any() and np.isneginf(found.mate[mates < 0]).all()
+
+
+def test_equal_embeddings_tie_exactly_whatever_the_product_rounds(small_blocks):
+    gallery = np.repeat(vectors(1), 23, axis=0)
+
+    found = search(Vectors(vectors(9, 1)), Vectors(gallery), np.full(9, 11))
+
+    assert (found.tied == 22).all() and not found.above.any()
+
+
+def test_an_identity_with_several_photos_has_the_score_of_its_best(small_blocks):
+    gallery, group = vectors(30, 1), np.sort(np.random.default_rng(3).integers(0, 8, 30))
+    group = np.unique(group, return_inverse=True)[1]
+    probes = vectors(12)
+    full = unit(probes.astype(float)) @ unit(gallery.astype(float)).T
+    best = np.stack([full[:, group == g].max(axis=1) for g in range(group.max() + 1)], axis=1)
+
+    found = search(Vectors(probes), Vectors(gallery, group=group), np.zeros(12, np.intp))
+    top = running_top(Vectors(probes), Vectors(gallery, group=group), 2, [best.shape[1]])[0]
+
+    np.testing.assert_allclose(found.mate, best[:, 0], rtol=1e-6)
+    np.testing.assert_array_equal(found.above, (best[:, 1:] > best[:, :1]).sum(axis=1))
+    np.testing.assert_allclose(top.scores, -np.sort(-best, axis=1)[:, :2], rtol=1e-6)
+
+
+def test_rows_in_any_order_and_a_factor_are_respected(small_blocks):
+    gallery = vectors(20, 1)
+    rows, factor = np.array([0, 2, 1, 3, 9, 8]), np.array([1, 0, 1, 0.5, 1, 1])
+    probes = vectors(3)
+
+    scores = pair_scores(
+        Vectors(probes), np.repeat(np.arange(3), 6), Vectors(gallery, rows, factor=factor), np.tile(np.arange(6), 3)
+    )
+    top = running_top(Vectors(probes), Vectors(gallery, rows, factor=factor), 6, [6])[0]
+
+    expected = (unit(probes.astype(float)) @ unit(gallery.astype(float)).T)[:, rows] * factor
+    np.testing.assert_allclose(scores.reshape(3, 6), expected, rtol=1e-6)
+    np.testing.assert_allclose(top.scores, -np.sort(-expected, axis=1), rtol=1e-6)
+
+
+def test_embeddings_that_are_not_finite_are_refused():
+    broken = vectors(5)
+    broken[3, 2] = np.nan
+
+    with pytest.raises(InputError, match="not finite"):
+        search(Vectors(vectors(2)), Vectors(broken), np.array([0, 1]))
