@@ -11,8 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+from facezoo.data.classes import numbered
 from facezoo.data.dataset import FileDataset, Names
-from facezoo.data.problems import Finding, Labels, gaps, present
+from facezoo.data.problems import Finding, Labels
 from facezoo.registry import DATASETS
 from facezoo.types import InputError
 
@@ -26,7 +27,8 @@ class ListFile(FileDataset):
 
     The label is the last field, after blanks or a tab, so paths may hold spaces. Blank lines are skipped and
     counted; any other line that does not parse is refused. Labels are integers of any values from 0; they are
-    numbered anew from 0 in rising order, and `classes` keeps what they were.
+    numbered anew from 0 in rising order, and `classes` keeps what they were, or has their names where a file of names
+    lies beside the list (`facezoo.data.classes`).
 
     Args:
         path: the list, UTF-8.
@@ -64,9 +66,7 @@ class ListFile(FileDataset):
                 )
             kept = np.delete(np.arange(len(names)), absent)
             names, values = names.take(kept), values[kept]
-        used = present(values)
-        problems["gaps"] = gaps(used)
-        classes = {value: str(value) for value in used.tolist()}
+        classes, problems["gaps"] = numbered(path, values)
         super().__init__(root, names, values, classes, entries, problems, check, unreadable, min_images)
 
 
