@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
@@ -64,6 +67,9 @@ def decode_image(data: bytes, name: str = "image") -> Image:
     """As `read_image`, from the bytes of a file; `name` is used in messages."""
     if not data:
         raise InputError(f"{name}: the file is empty")
+    # More than twice as fast as Pillow, to the same pixels; what it does not decode Pillow says what is wrong with.
+    if is_plain_jpeg(data) and (image := cv2.imdecode(np.frombuffer(data, np.uint8), _UPRIGHT_RGB)) is not None:
+        return image  # type: ignore[return-value]
     try:
         with Pillow.open(io.BytesIO(data), formats=FORMATS) as picture:
             width, height = picture.size
@@ -82,6 +88,41 @@ def decode_image(data: bytes, name: str = "image") -> Image:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{name}: the image is damaged or truncated ({error})") from None
+
+
+_UPRIGHT_RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+
+# Segments of a plain JPEG: frame, scan, Huffman and quantisation tables, restart interval, JFIF, ICC profile, Adobe,
+# comment. EXIF is not among them: it may turn the image.
+_BASELINE, _PROGRESSIVE, _SCAN = 0xC0, 0xC2, 0xDA
+_SEGMENTS = frozenset({_BASELINE, _PROGRESSIVE, _SCAN, 0xC4, 0xDB, 0xDD, 0xE0, 0xE2, 0xEE, 0xFE})
+_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""Within a scan: what is neither data nor a restart."""
+
+
+def is_plain_jpeg(data: bytes) -> bool:
+    """Whether data are one whole JPEG as crops are stored: 8 bits, grey or three colours, no EXIF, no other markers.
+
+    Its size is within `MAX_PIXELS`. A damaged scan may still be taken for whole, and decoders fill it alike.
+    """
+    if data[:2] != b"\xff\xd8" or data[-2:] != b"\xff\xd9":
+        return False
+    place, frame, scans = 2, 0, 0
+    while place + 4 <= len(data) and data[place] == 0xFF and data[place + 1] in _SEGMENTS:
+        kind = data[place + 1]
+        if kind in (_BASELINE, _PROGRESSIVE):
+            bits, height, width, channels = struct.unpack_from(">BHHB", data, place + 4)
+            if frame or bits != 8 or channels not in (1, 3) or not 0 < height * width <= MAX_PIXELS:
+                return False
+            frame = kind
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        if kind == _SCAN:
+            scans += 1
+            found = _MARKER.search(data, place)
+            if not frame or found is None or (frame == _BASELINE and scans > 1):
+                return False
+            place = found.start()
+    return scans > 0 and place == len(data) - 2
 
 
 def _rgb(picture: Pillow.Image) -> Image:

@@ -4,8 +4,10 @@ import struct
 import sys
 import zlib
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from hypothesis import given, settings
 from PIL import Image as Pillow
 
 from facezoo.files import write_bytes
@@ -15,6 +17,7 @@ from facezoo.image import (
     decode_image,
     encode_jpeg,
     find_images,
+    is_plain_jpeg,
     read_image,
     read_images,
     write_image,
@@ -234,3 +237,75 @@ def test_links_to_folders_are_followed_but_never_in_a_circle(tmp_path):
         "bob/1.jpg",
         "bob/forth/1.jpg",
     ]
+
+
+PLAIN = {
+    "baseline": {},
+    "progressive": {"progressive": True},
+    "chroma halved": {"subsampling": 2},
+    "not halved": {"subsampling": 0},
+    "stored as RGB": {"keep_rgb": True},
+    "restarts": {"restart_marker_blocks": 3},
+    "comment": {"comment": b"a face", "progressive": True, "restart_marker_rows": 1},
+    "profile": {"icc_profile": b"profile" * 99},
+}
+
+
+def jpeg(options: dict, grey: bool = False) -> bytes:
+    noise = np.random.default_rng(0).integers(0, 60, (37, 51, 3))
+    picture = Pillow.fromarray((scene(37, 51) // 2 + noise).astype(np.uint8))
+    return encoded(picture.convert("L") if grey else picture, "JPEG", **options)
+
+
+def by_pillow(data: bytes, monkeypatch) -> np.ndarray | str:
+    with monkeypatch.context() as patched:
+        patched.setattr("facezoo.image.is_plain_jpeg", lambda data: False)
+        return decoded(data)
+
+
+def decoded(data: bytes) -> np.ndarray | str:
+    try:
+        return decode_image(data)
+    except InputError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("grey", [False, True])
+@pytest.mark.parametrize("options", PLAIN.values(), ids=PLAIN)
+def test_plain_jpegs_are_decoded_fast_to_the_same_pixels(options, grey, monkeypatch):
+    if grey:
+        options = {key: value for key, value in options.items() if key != "keep_rgb"}
+    data = jpeg(options, grey)
+
+    assert is_plain_jpeg(data)
+    assert np.array_equal(decode_image(data), by_pillow(data, monkeypatch))
+
+
+def test_other_jpegs_are_not_plain():
+    upside_down = Pillow.Exif()
+    upside_down[0x0112] = 3
+    picture = Pillow.fromarray(scene())
+    plain, size = encoded(picture, "JPEG"), struct.pack(">HH", 24, 40)
+    huge = plain.replace(size, struct.pack(">HH", 9000, 9000), 1)
+
+    assert not is_plain_jpeg(encoded(picture, "JPEG", exif=upside_down))
+    assert not is_plain_jpeg(encoded(picture.convert("CMYK"), "JPEG"))
+    assert not is_plain_jpeg(plain[:-1]) and not is_plain_jpeg(plain + b"more") and not is_plain_jpeg(plain[:60])
+    assert is_plain_jpeg(plain) and not is_plain_jpeg(huge)
+    assert not is_plain_jpeg(plain + plain[2:]), "two images in one file"
+    with pytest.raises(InputError, match="9000 x 9000 pixels"):
+        decode_image(huge)
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_a_damaged_jpeg_is_the_same_by_either_decoder(data):
+    original = jpeg(data.draw(st.sampled_from(list(PLAIN.values()))))
+    place = data.draw(st.integers(0, len(original) - 1))
+    removed = data.draw(st.integers(0, 40))
+    damaged = original[:place] + data.draw(st.binary(max_size=40)) + original[place + removed :]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        by_either, expected = decoded(damaged), by_pillow(damaged, monkeypatch)
+
+    assert type(by_either) is type(expected)
+    assert np.array_equal(by_either, expected)
