@@ -50,6 +50,7 @@ class DataConfig:
 
     Attributes:
         train: spec string of the dataset, such as `folder:root=data/faces`.
+        sampler: spec string of which samples an epoch takes, such as `balanced` or `identities:each=4`.
         transforms: spec strings, applied in order.
         batch_size: crops per step of the optimiser over all processes, before accumulation.
         workers: processes that read and augment; 0 reads in the training process.
@@ -57,6 +58,7 @@ class DataConfig:
     """
 
     train: str
+    sampler: str = "shuffle"
     transforms: list[str] = field(default_factory=lambda: ["flip"])
     batch_size: int = 64
     workers: int = 1

@@ -14,11 +14,13 @@ from facezoo import distributed
 from facezoo.align import template_points
 from facezoo.checkpoint import load_model, load_weights
 from facezoo.config import Config
+from facezoo.data.dataset import Dataset
+from facezoo.data.samplers import Sampler
 from facezoo.data.transforms import create_transforms
 from facezoo.head_file import HeadFile
 from facezoo.heads import create_embedding_losses, create_head
 from facezoo.optim import lr_at, parameter_groups
-from facezoo.registry import BACKBONES, BENCHMARKS, DATASETS, MODES
+from facezoo.registry import BACKBONES, BENCHMARKS, DATASETS, MODES, SAMPLERS
 from facezoo.types import Contract, InputError
 
 
@@ -30,17 +32,17 @@ def describe(config: Config) -> str:
     """
     find_device(config.train.device)
     data = DATASETS.create(config.data.train)
-    mode = create_mode(config, data.classes)
+    sampler, mode = create_sampler(config, data), create_mode(config, data)
     backbone, head = mode.backbone, mode.head
     parameter_groups(mode, config.optim)
     create_transforms(config.data.transforms)
     create_contract(config, backbone, data)
     benchmarks = [BENCHMARKS.create(spec) for spec in config.validation.benchmarks]
     check_metric(config.validation.metric, benchmarks)
-    per_epoch, total = steps_per_epoch(len(data), config), total_steps(len(data), config)
+    per_epoch, total = steps(sampler, config)
     rates = [lr_at(total * part // 8, total, per_epoch, config.optim.lr, config.schedule) for part in range(8)]
     rows = {
-        "images": f"{len(data):,}",
+        "images": f"{len(data):,}, {sampler.size:,} an epoch by {config.data.sampler}",
         "identities": f"{len(data.classes):,}",
         "backbone": f"{config.model.backbone}, {count(backbone):,} parameters",
         "head": f"{config.model.head}, {count(head):,} parameters",
@@ -55,19 +57,34 @@ def count(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def steps_per_epoch(images: int, config: Config) -> int:
-    per_step = config.data.batch_size * config.optim.accumulate
-    if images < per_step:
-        raise InputError(f"{config.data.train}: {images} images, fewer than one step of {per_step}")
-    return images // config.data.batch_size // config.optim.accumulate
+def create_sampler(config: Config, data: Dataset) -> Sampler:
+    """Which samples every epoch takes.
+
+    Raises:
+        InputError: the sampler cannot be made for these data, or leaves their weights without effect.
+    """
+    spec = config.data.sampler
+    given = {
+        "labels": data.labels,
+        "shards": data.shards,
+        "weights": data.weights,
+        "batch_size": config.data.batch_size,
+        "accumulate": config.optim.accumulate,
+        "seed": config.train.seed,
+    }
+    if data.weights is not None and "weights" not in SAMPLERS.taken(spec, given):
+        raise InputError(f"data.sampler: {spec!r} does not take the weights of the data; write shuffle, or no weights")
+    return SAMPLERS.create_for(spec, **given)
 
 
-def total_steps(images: int, config: Config) -> int:
-    return max(1, round(config.train.epochs * steps_per_epoch(images, config)))
+def steps(sampler: Sampler, config: Config) -> tuple[int, int]:
+    """Steps of the optimiser an epoch, and of the whole run."""
+    per_epoch = sampler.batches // config.optim.accumulate
+    return per_epoch, max(1, round(config.train.epochs * per_epoch))
 
 
-def create_mode(config: Config, classes: Sequence[str], fresh: bool = True) -> Any:
-    """The network and the head over these classes, in the mode of the config.
+def create_mode(config: Config, data: Dataset, fresh: bool = True) -> Any:
+    """The network and the head over the classes of the data, in the mode of the config.
 
     Args:
         fresh: start from `model.start` and `model.start_head`.
@@ -77,17 +94,18 @@ def create_mode(config: Config, classes: Sequence[str], fresh: bool = True) -> A
     head = create_head(
         model.head,
         backbone.embedding_dim,
-        len(classes),
+        len(data.classes),
         model.loss,
         sample_rate=model.sample_rate,
         sub_centres=model.sub_centres,
         centres=model.centres,
+        spaces=data.spaces,
     )
     if model.start_head and fresh:
-        HeadFile.read(Path(model.start_head)).fill(head, classes)
+        HeadFile.read(Path(model.start_head)).fill(head, data.classes)
     parts: dict[str, Any] = {"backbone": backbone, "head": head}
     if model.embedding_losses:
-        losses = create_embedding_losses(model.embedding_losses, len(classes), backbone.embedding_dim)
+        losses = create_embedding_losses(model.embedding_losses, len(data.classes), backbone.embedding_dim)
         parts["embedding_losses"] = losses
     return MODES.create(model.mode, **parts)
 

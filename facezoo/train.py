@@ -22,7 +22,7 @@ from facezoo.data.loader import Batch, Order, Samples, create_loader
 from facezoo.data.transforms import create_transforms
 from facezoo.embedder import TorchEmbedder
 from facezoo.optim import Ema, create_optimizer, lr_at, parameter_groups, set_lr
-from facezoo.plan import check_ranks, create_contract, create_mode, find_device, steps_per_epoch, total_steps
+from facezoo.plan import check_ranks, create_contract, create_mode, create_sampler, find_device, steps
 from facezoo.registry import DATASETS
 from facezoo.run import RunFolder
 from facezoo.state import join_state, own_rows, replicated_names, split_state
@@ -72,7 +72,7 @@ class Trainer:
     def _build(self) -> None:
         config = self.config
         # What the run has saved stands in place of what it started from, which may be gone by now.
-        self.mode = create_mode(config, self.data.classes, fresh=self.folder.is_fresh()).to(self.device)
+        self.mode = create_mode(config, self.data, fresh=self.folder.is_fresh()).to(self.device)
         self.backbone = self.mode.backbone
         if config.train.channels_last:
             self.backbone.to(memory_format=torch.channels_last)
@@ -92,9 +92,9 @@ class Trainer:
 
     def _plan(self) -> None:
         config = self.config
-        per_epoch = steps_per_epoch(len(self.data), config)
-        self.steps_per_epoch = per_epoch
-        self.total = total_steps(len(self.data), config)
+        self.sampler = create_sampler(config, self.data)
+        self.steps_per_epoch, self.total = steps(self.sampler, config)
+        per_epoch = self.steps_per_epoch
         validate_every = max(1, round(config.validation.every_epochs * per_epoch))
         self.intervals = config.train.log_every, validate_every, config.train.save_every or per_epoch
 
@@ -198,11 +198,9 @@ class Trainer:
         return self.step % interval == 0 or self.step == self.total
 
     def _batches(self) -> Iterator[Batch]:
-        config = self.config
-        accumulate, per_epoch = config.optim.accumulate, self.steps_per_epoch * config.optim.accumulate
-        # An epoch is a whole number of steps, so that a step's batches never straddle two permutations.
-        start, stop, part = self.step * accumulate, self.total * accumulate, (distributed.rank(), distributed.ranks())
-        order = Order(len(self.data), config.data.batch_size, per_epoch, config.train.seed, start, stop, *part)
+        config, accumulate = self.config, self.config.optim.accumulate
+        start, stop = self.step * accumulate, self.total * accumulate
+        order = Order(self.sampler, start, stop, distributed.rank(), distributed.ranks())
         samples = Samples(self.data, self.transform, tuple(self.backbone.input_size), config.train.seed)
         return create_loader(samples, order, config.data.workers, pin_memory=self.device.type == "cuda")
 

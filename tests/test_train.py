@@ -18,6 +18,7 @@ import torch
 from facezoo.checkpoint import load_model
 from facezoo.config import Config, config_from_dict, config_to_toml, load_config
 from facezoo.data.loader import Order, Place, Samples, create_loader
+from facezoo.data.samplers import Shuffle
 from facezoo.data.transforms import create_transforms
 from facezoo.embedder import load_embedder
 from facezoo.evaluation.photos import Crops, Photo
@@ -172,7 +173,7 @@ def plain(faces, tmp_path_factory) -> dict[str, torch.Tensor]:
 def test_batches_do_not_depend_on_the_workers(faces):
     data = DATASETS.create(f"folder:root={faces}")
     samples = Samples(data, create_transforms(["flip", "noise"]), (32, 32), seed=3)
-    order = Order(len(data), 8, per_epoch=6, seed=3, start=4, stop=10)
+    order = Order(Shuffle(data.labels, 8, 1, seed=3), start=4, stop=10)
     alone, together = (list(create_loader(samples, order, workers, False)) for workers in (0, 2))
 
     assert len(alone) == len(together) == 6
@@ -184,6 +185,7 @@ def test_workers_start_after_opencv_has_started_its_threads(faces):
     code = f"""
 import cv2, numpy as np
 from facezoo.data.loader import Order, Samples, create_loader
+from facezoo.data.samplers import Shuffle
 from facezoo.data.transforms import create_transforms
 from facezoo.registry import DATASETS
 cv2.setNumThreads(4)
@@ -191,7 +193,8 @@ for _ in range(20):
     cv2.GaussianBlur(np.zeros((1500, 1500, 3), np.uint8), (31, 31), 5)
 data = DATASETS.create("folder:root={faces}")
 samples = Samples(data, create_transforms(["flip"]), (16, 16), seed=0)
-print(len(list(create_loader(samples, Order(len(data), 8, 6, seed=0, start=0, stop=6), 2, False))), cv2.getNumThreads())
+order = Order(Shuffle(data.labels, 8, 1, 0), start=0, stop=6)
+print(len(list(create_loader(samples, order, 2, False))), cv2.getNumThreads())
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["6", "4"], done.stderr
@@ -206,7 +209,8 @@ def test_training_sees_the_crops_that_evaluation_embeds(faces):
 
 
 def test_every_image_is_seen_once_an_epoch_in_a_new_order():
-    places = [place for batch in Order(48, 8, per_epoch=6, seed=0, start=0, stop=12) for place in batch]
+    sampler = Shuffle(np.zeros(48, np.int64), 8, 1, 0)
+    places = [place for batch in Order(sampler, start=0, stop=12) for place in batch]
     first, second = [p.sample for p in places[:48]], [p.sample for p in places[48:]]
 
     assert sorted(first) == sorted(second) == list(range(48))

@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from facezoo.align import fit
+from facezoo.data.samplers import Sampler
 from facezoo.distributed import bounds
 from facezoo.types import Crop, InputError
 
@@ -42,41 +43,28 @@ class Place(NamedTuple):
     sample: int
 
 
-class Order(Sampler[list[Place]]):
-    """Batches of places from batch `start` to `stop` of the run: a fresh seeded permutation each epoch.
+class Order(torch.utils.data.Sampler[list[Place]]):
+    """Batches of places from batch `start` to `stop` of the run, epoch after epoch of a sampler.
 
-    An epoch has `per_epoch` batches; what is left of its permutation is not seen in that epoch. Of each batch this
-    process takes part `part` of `parts`, in order: together the processes see what one alone would.
+    Of each batch this process takes part `part` of `parts`, in order: together the processes see what one alone would.
     """
 
-    def __init__(
-        self,
-        length: int,
-        batch_size: int,
-        per_epoch: int,
-        seed: int,
-        start: int,
-        stop: int,
-        part: int = 0,
-        parts: int = 1,
-    ) -> None:
-        if not 0 < per_epoch * batch_size <= length:
-            raise ValueError(f"{per_epoch} batches of {batch_size} do not fit into {length} samples")
-        self.length, self.batch_size, self.per_epoch = length, batch_size, per_epoch
-        self.seed, self.start, self.stop = seed, start, stop
-        self.bounds = bounds(batch_size, parts, part)
+    def __init__(self, sampler: Sampler, start: int, stop: int, part: int = 0, parts: int = 1) -> None:
+        self.sampler, self.start, self.stop = sampler, start, stop
+        self.batch_size = sampler.size // sampler.batches
+        self.bounds = [bound * sampler.group for bound in bounds(self.batch_size // sampler.group, parts, part)]
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     def __iter__(self) -> Iterator[list[Place]]:
-        known, permutation = -1, np.empty(0, np.int64)
+        known, samples = -1, np.empty(0, np.int64)
         for batch in range(self.start, self.stop):
-            epoch, number = divmod(batch, self.per_epoch)
+            epoch, number = divmod(batch, self.sampler.batches)
             if epoch != known:
-                known, permutation = epoch, np.random.default_rng([self.seed, epoch]).permutation(self.length)
+                known, samples = epoch, self.sampler.epoch(epoch)
             first, last = (number * self.batch_size + bound for bound in self.bounds)
-            yield [Place(epoch, p, int(permutation[p])) for p in range(first, last)]
+            yield [Place(epoch, p, int(samples[p])) for p in range(first, last)]
 
 
 class Samples(Dataset):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facezoo import distributed
@@ -40,11 +43,16 @@ class Classifier(nn.Module):
         sub_centres: K centres a class, of which the nearest counts, as in sub-center ArcFace (ECCV 2020,
             https://www.ecva.net/papers/eccv_2020/papers_ECCV/papers/123560715.pdf); 1 is off.
         centres: how the centres are stored, `fp32` or `bf16`.
+        spaces: (C,) number of the label space of each class, None for one space. A sample competes with the classes of
+            its own space only, as in TFace's training on several sets: their logits are -inf for it, and to the margin
+            they are as unlike as can be.
 
     Attributes:
         weight: this rank's class centres (C_r, D), of any length; (C_r, K, D) with sub-centres.
         first, last: this rank's classes are first..last - 1.
     """
+
+    spaces: Tensor | None
 
     def __init__(
         self,
@@ -55,6 +63,7 @@ class Classifier(nn.Module):
         sample_rate: float = 1.0,
         sub_centres: int = 1,
         centres: Literal["fp32", "bf16"] = "fp32",
+        spaces: Sequence[int] | NDArray[np.int64] | None = None,
     ) -> None:
         super().__init__()
         if embedding_dim < 1 or num_classes < 1:
@@ -69,6 +78,9 @@ class Classifier(nn.Module):
         self.margin, self.loss = margin, loss
         self.sample_rate, self.sub_centres = sample_rate, sub_centres
         self.first, self.last = distributed.own_bounds(num_classes)
+        if spaces is not None and len(spaces) != num_classes:
+            raise InputError(f"head: {len(spaces)} classes have a label space, {num_classes} must")
+        self.register_buffer("spaces", None if spaces is None else torch.as_tensor(spaces), persistent=False)
         shape = (sub_centres, embedding_dim) if sub_centres > 1 else (embedding_dim,)
         self.weight = nn.Parameter(torch.empty(self.last - self.first, *shape, dtype=DTYPES[centres]))
         self.reset_parameters()
@@ -106,19 +118,32 @@ class Classifier(nn.Module):
         whole, classes = distributed.gather_batch(embeddings.to(exact), labels)
         directions, norms = split(whole)
         columns, rows = self._columns(classes)
-        arguments = [self._cosine(directions, self.weight, rows), columns, norms]
+        strange = self._strange(classes, rows)
+        arguments = [self._cosine(directions, self.weight, rows, strange), columns, norms]
         if getattr(self.margin, "per_class", ()):
             arguments.append(classes)
         if getattr(self.margin, "column_classes", False):
-            own = torch.arange(self.last - self.first, device=classes.device) if rows is None else rows
-            arguments.append(own + self.first)
+            arguments.append(self._column_classes(rows))
         if getattr(self.margin, "fixed_centres", False):
-            arguments.append(self._cosine(directions, self.weight.detach(), rows))
-        return self.margin(*arguments), columns, norms
+            arguments.append(self._cosine(directions, self.weight.detach(), rows, strange))
+        logits = self.margin(*arguments)
+        return logits if strange is None else logits.masked_fill(strange, -torch.inf), columns, norms
 
-    def _cosine(self, directions: Tensor, weight: Tensor, rows: Tensor | None) -> Tensor:
+    def _cosine(self, directions: Tensor, weight: Tensor, rows: Tensor | None, strange: Tensor | None) -> Tensor:
         cosine = products(directions, weight, rows, getattr(self.margin, "unit_centres", True))
-        return cosine.amax(2) if self.sub_centres > 1 else cosine
+        cosine = cosine.amax(2) if self.sub_centres > 1 else cosine
+        return cosine if strange is None else cosine.masked_fill(strange, -1)
+
+    def _column_classes(self, rows: Tensor | None) -> Tensor:
+        """The classes (n,), among all, that are the columns."""
+        own = torch.arange(self.last - self.first, device=self.weight.device) if rows is None else rows
+        return own + self.first
+
+    def _strange(self, classes: Tensor, rows: Tensor | None) -> Tensor | None:
+        """(B, n) bool: the columns of other label spaces than the row's; None where there is one space."""
+        if self.spaces is None:
+            return None
+        return self.spaces[classes][:, None] != self.spaces[self._column_classes(rows)]
 
     def _columns(self, classes: Tensor) -> tuple[Tensor, Tensor | None]:
         """Each row's true column, -1 where another rank has it, and which of this rank's classes are the columns."""
@@ -149,6 +174,7 @@ def create_head(
     sample_rate: float = 1.0,
     sub_centres: int = 1,
     centres: Literal["fp32", "bf16"] = "fp32",
+    spaces: Sequence[int] | NDArray[np.int64] | None = None,
 ) -> Classifier:
     """A classifier from the spec strings of a margin and a loss, such as `arcface:margin=0.5` and `focal:gamma=2`.
 
@@ -164,4 +190,5 @@ def create_head(
         sample_rate,
         sub_centres,
         centres,
+        spaces,
     )

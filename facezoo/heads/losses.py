@@ -22,7 +22,8 @@ from facezoo.types import InputError
 def surprise(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """-ln p (B,) of the true class, and the mean (B,) of -ln p over all classes, the columns of all ranks together.
 
-    Nothing of the size of the logits is kept but the logits, and the backward pass makes one such matrix.
+    A logit of -inf is no class for its row. Nothing of the size of the logits is kept but the logits, and the backward
+    pass makes one such matrix.
     """
     return _Surprise.apply(logits, labels)
 
@@ -35,8 +36,12 @@ class _Surprise(torch.autograd.Function):
         sums = torch.stack([(row - high).exp_().sum() for row, high in zip(logits, top, strict=True)])
         present = labels >= 0
         true = take_target(logits, labels)[:, 0].masked_fill(~present, 0)
-        columns = torch.full_like(sums, logits.shape[1])
-        sums, true, means, columns = distributed.total(torch.stack([sums, true, logits.sum(1), columns]))
+        columns, added = torch.full_like(sums, logits.shape[1]), logits.sum(1)
+        ctx.closed = bool(added.isneginf().any())
+        if ctx.closed:
+            closed = logits.isneginf()
+            columns, added = (~closed).sum(1).to(sums), logits.masked_fill(closed, 0).sum(1)
+        sums, true, means, columns = distributed.total(torch.stack([sums, true, added, columns]))
         log_sum = top + sums.log()
         # Not log_sum - true: for a confident sample that loses what is small to the rounding of what is large.
         of_true = sums.log() + (top - true)
@@ -51,6 +56,8 @@ class _Surprise(torch.autograd.Function):
         of_true, of_mean = distributed.total(torch.stack(gradients))
         result = (logits - log_sum[:, None]).exp_().mul_((of_true + of_mean)[:, None])
         result -= (of_mean / ctx.columns)[:, None]
+        if ctx.closed:
+            result.masked_fill_(logits.isneginf(), 0)
         index, present = labels.clamp(min=0)[:, None], (labels >= 0)[:, None]
         own = of_true * (-surprise).expm1() + of_mean * ((-surprise).exp() - 1 / ctx.columns)  # p - 1, exact near 1
         return result.scatter_(1, index, torch.where(present, own[:, None], result.gather(1, index))), None

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from facezoo.data.loader import Order, Samples, create_loader
+from facezoo.data.samplers import Shuffle
 from facezoo.data.transforms import create_transforms
 from facezoo.files import write_bytes
 from facezoo.image import write_image
@@ -22,7 +23,7 @@ def data(tmp_path):
 
 def batches(data, workers):
     samples = Samples(data, create_transforms([]), (8, 8), seed=0)
-    return create_loader(samples, Order(len(data), 2, 2, seed=0, start=0, stop=2), workers, pin_memory=False)
+    return create_loader(samples, Order(Shuffle(data.labels, 2, 1, 0), start=0, stop=2), workers, pin_memory=False)
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -21,6 +21,9 @@ SPEC.loader.exec_module(ranks)
 # A sample is random and each rank draws its own; with so small a share it is the batch's own classes on every rank.
 SAMPLED = {"sample_rate": 0.01, "accumulate": 2, "start": 1}
 
+# Two sets with classes of their own, that part neither where two ranks nor where three do.
+SPACES = [0] * 5 + [1] * 8
+
 CASES = [
     *([name, "cross_entropy", {}] for name in HEADS.names()),
     *(["cosface:scale=8", name, {}] for name in LOSSES.names()),
@@ -34,6 +37,9 @@ CASES = [
     *([name, "cross_entropy", {**SAMPLED, "sub_centres": 3}] for name in ("arcface", "curricularface")),
     *([name, "cross_entropy", {"accumulate": 2}] for name in ("arcface", "adacos", "adamsoftmax", "sphereface")),
     *(["prototype", margin] for margin in ("cosface:scale=8", "mvsoftmax:scale=8")),
+    *([name, "cross_entropy", {"spaces": SPACES}] for name in HEADS.names()),
+    *(["cosface:scale=8", name, {"spaces": SPACES}] for name in LOSSES.names()),
+    *([name, "label_smoothing", {**SAMPLED, "spaces": SPACES}] for name in ("arcface", "curricularface")),
     ["ddl"],
     ["scf"],
     *([name] for name in EMBEDDING_LOSSES.names()),
