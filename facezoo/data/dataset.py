@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo import progress
-from facezoo.data.problems import Finding, Labels, Problems, present, table_size
+from facezoo.data.pairs import Pairs
+from facezoo.data.problems import Finding, Labels, Problems, compact
 from facezoo.image import decode_image, read_file
 from facezoo.types import Crop, InputError
 
@@ -105,6 +106,10 @@ class Dataset(ABC):
         """Where the image lies, or would lie as a file: `identity/image.jpg`, forward slashes, no two alike."""
         return f"{self.classes[self.labels[index]]}/{index:09d}.jpg"
 
+    def pairs(self) -> Pairs | None:
+        """The pairs of samples that the source lists; None if it lists none."""
+        return None
+
     def _open(
         self,
         source: Path,
@@ -142,7 +147,7 @@ class Dataset(ABC):
                 raise InputError(
                     f"{source}: unreadable images: {problems['unreadable']}; repair them or write unreadable=drop"
                 )
-        used, codes = _codes(values[keep])
+        used, codes = compact(values[keep])
         small = np.bincount(codes, minlength=len(used)) < min_images
         problems["small"] = Finding.of(classes[value] for value in used[small].tolist())
         kept = np.flatnonzero(keep)
@@ -150,7 +155,7 @@ class Dataset(ABC):
             kept = kept[~small[codes]]
         if len(kept) == 0:
             raise InputError(f"{source}: no image is left ({Problems(entries, **problems).summary()})")
-        used, self.labels = _codes(values[kept]) if small.any() else (used, codes)
+        used, self.labels = compact(values[kept]) if small.any() else (used, codes)
         self.classes = [classes[value] for value in used.tolist()]
         self.problems = Problems(entries, **problems)
         if self.problems:
@@ -173,16 +178,6 @@ class Dataset(ABC):
     def _short_name(self, place: int) -> str:
         """As `name`, for lists of several."""
         return self.name(place)
-
-
-def _codes(values: Labels) -> tuple[NDArray[np.int64], Labels]:
-    """The distinct values in rising order, and the place of each value among them."""
-    used = present(values)
-    if len(used) and used[0] >= 0 and used[-1] <= table_size(values):
-        table = np.zeros(int(used[-1]) + 1, np.int64)
-        table[used] = np.arange(len(used))
-        return used, table[values]
-    return used, np.searchsorted(used, values).astype(np.int64)
 
 
 class FileDataset(Dataset):

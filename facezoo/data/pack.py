@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,3 +137,10 @@ def _checked(path: Path, content: Any) -> tuple[list[bytes], NDArray[np.bool_]]:
     if not all(isinstance(label, bool | int) for label in same):
         raise InputError(f"{path}: not a verification pack: labels are not booleans")
     return encoded, np.array([bool(label) for label in same])
+
+
+def distinct(images: Sequence[bytes]) -> tuple[list[bytes], NDArray[np.intp]]:
+    """The images that differ, in order of appearance, and which of them each one is."""
+    index: dict[bytes, int] = {}
+    which = np.array([index.setdefault(image, len(index)) for image in images], np.intp)
+    return list(index), which

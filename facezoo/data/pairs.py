@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facezoo.files import whole_text
 from facezoo.types import InputError
 
 MAX_LIST_BYTES = 2_000_000_000
 """Larger pair lists are refused before they are read."""
+
+
+class Pairs(NamedTuple):
+    """Pairs of samples of a dataset: their indices (P,), and whether both show one person (P,)."""
+
+    left: NDArray[np.intp]
+    right: NDArray[np.intp]
+    same: NDArray[np.bool_]
+
+    def among(self, kept: NDArray[np.intp], count: int) -> Pairs:
+        """The pairs of which both samples are among `kept`, rising, of `count`; indices count those."""
+        place = np.full(count, -1, np.intp)
+        place[kept] = np.arange(len(kept))
+        whole = (place[self.left] >= 0) & (place[self.right] >= 0)
+        return Pairs(place[self.left[whole]], place[self.right[whole]], self.same[whole])
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +122,23 @@ def not_empty(path: Path, pairs: PairList) -> PairList:
     if not pairs.left:
         raise InputError(f"{path}: there are no pairs in it")
     return pairs
+
+
+def write_pairs(path: Path, pairs: Pairs, name: Callable[[int], str]) -> None:
+    """Write pairs of samples for `read_pairs`: a line `left right label` each, parted by tabs, label 1 or 0.
+
+    Args:
+        name: the path of a sample below the folder of the photos.
+
+    Raises:
+        InputError: a path that such a list cannot hold.
+    """
+    with whole_text(path) as file:
+        for left, right, same in zip(*(column.tolist() for column in pairs), strict=True):
+            names = name(left), name(right)
+            if bad := next((text for text in names if set(text) & set("\t\r\n") or text != text.strip()), None):
+                raise InputError(f"{path}: {bad!r} cannot stand in a list of pairs; rename the image")
+            file.write(f"{names[0]}\t{names[1]}\t{int(same)}\n")
 
 
 def draw_pairs(identity: NDArray[np.intp], pairs: int, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

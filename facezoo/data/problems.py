@@ -102,3 +102,13 @@ def gaps(used: NDArray[np.int64]) -> Finding:
     steps = np.concatenate([[-1], used])
     before = steps[:-1][np.diff(steps) > 1]
     return Finding(int(used[-1]) + 1 - len(used), tuple(str(low + 1) for low in before[:SHOWN].tolist()))
+
+
+def compact(values: Labels) -> tuple[NDArray[np.int64], Labels]:
+    """The distinct values in rising order, and the place of each value among them."""
+    used = present(values)
+    if len(used) and used[0] >= 0 and used[-1] <= table_size(values):
+        table = np.zeros(int(used[-1]) + 1, np.int64)
+        table[used] = np.arange(len(used))
+        return used, table[values]
+    return used, np.searchsorted(used, values).astype(np.int64)

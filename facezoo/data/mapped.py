@@ -1,0 +1,104 @@
+"""Files mapped into memory, and arrays kept beside them that take a pass over the file to compute."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.files import whole_file
+from facezoo.types import InputError
+from facezoo.zoo.cache import cache_dir
+
+
+class MappedFile:
+    """The bytes of a file, mapped when first asked for, in every process anew: it can be pickled, forked and shared.
+
+    Raises:
+        InputError: missing, a folder, empty or not readable.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self._map: mmap.mmap | None = None
+        try:
+            self.size = self.path.stat().st_size
+        except FileNotFoundError:
+            raise InputError(f"{path}: no such file") from None
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        if self.path.is_dir():
+            raise InputError(f"{path}: is a folder, not a file")
+        if not self.size:
+            raise InputError(f"{path}: the file is empty")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_map": None}
+
+    @property
+    def bytes(self) -> mmap.mmap:
+        """All of it; a slice is a copy."""
+        if self._map is None:
+            try:
+                with self.path.open("rb") as file:
+                    found = os.fstat(file.fileno()).st_size
+                    if found != self.size:
+                        raise InputError(f"{self.path}: had {self.size:,} bytes and now has {found:,}; open it anew")
+                    self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            except OSError as error:
+                raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from None
+        return self._map
+
+    def words(self) -> NDArray[np.uint32]:
+        """The file as little-endian words (size // 4,)."""
+        return np.frombuffer(self.bytes, "<u4", self.size // 4)
+
+
+def stamps(paths: Iterable[Path]) -> list[int]:
+    """Size and time of change of files, one after the other: what tells that kept arrays still fit them."""
+    found = []
+    for path in paths:
+        if path.is_file():
+            state = path.stat()
+            found += [state.st_size, state.st_mtime_ns]
+        else:
+            found += [-1, -1]
+    return found
+
+
+def load_kept(source: Path, stamp: list[int]) -> NDArray[np.int64] | None:
+    """What `keep` has stored for a file in this state; None if nothing or something else."""
+    for path in _places(source):
+        # A file that another version or a full disk has left is made anew.
+        with contextlib.suppress(OSError, ValueError, EOFError), path.open("rb") as file:
+            if np.load(file, allow_pickle=False).tolist() == stamp:
+                return np.load(file, allow_pickle=False)
+    return None
+
+
+def keep(source: Path, stamp: list[int], table: NDArray[np.int64]) -> None:
+    """Store an array beside a file, or where that is not allowed in the user's cache folder."""
+    beside, cached = _places(source)
+    try:
+        _write(beside, stamp, table)
+    except OSError:  # a folder or disk that is for reading only
+        _write(cached, stamp, table)
+
+
+def _write(path: Path, stamp: list[int], table: NDArray[np.int64]) -> None:
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, np.array(stamp, np.int64), allow_pickle=False)
+        np.save(file, table, allow_pickle=False)
+
+
+def _places(source: Path) -> Iterator[Path]:
+    yield source.with_name(f"{source.name}.index")
+    digest = hashlib.sha256(os.fsencode(source.absolute())).hexdigest()[:16]
+    yield cache_dir() / "indices" / f"{source.name}.{digest}.index"

@@ -1,0 +1,267 @@
+"""The .rec / .idx / property sets of MXNet and insightface, read and written without mxnet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.data.classes import numbered, write_classes
+from facezoo.data.columns import Columns
+from facezoo.data.dataset import Dataset
+from facezoo.data.framed import Framed, read_framed, write_framed
+from facezoo.data.mapped import MappedFile, keep, load_kept, stamps
+from facezoo.data.problems import Labels
+from facezoo.data.recordio import frame, image_of, image_record, read_heads, read_record, scan
+from facezoo.data.writer import Encoded, Part, Writer
+from facezoo.files import whole_file, write_text
+from facezoo.image import decode_image
+from facezoo.registry import DATASETS, WRITERS
+from facezoo.types import InputError
+
+EXACT = 1 << 24
+"""Up to here float32, as which the format stores keys, holds every whole number."""
+
+SAMPLED = 64
+"""Identities whose labels are compared with those of their images when a set is opened."""
+
+MAX_NUMBER = 1 << 31
+
+Offsets = NDArray[np.int64]
+
+
+@DATASETS.register(name="rec")
+class RecordIO(Dataset):
+    """An image set in MXNet's RecordIO, as insightface's training sets are: `train.rec`, `train.idx`, `property`.
+
+    The images are keys 1 to n where record 0 announces them (labels, no image), else all records. Where the identity
+    records behind them name each identity's range of keys, labels come from these; else all images' headers are read
+    once, and what they say is kept in `train.rec.index`, or in the user's cache where that cannot be written. Of a
+    label that is an array the first element counts. Without the .idx the file is walked through once.
+
+    Args:
+        path: the .rec.
+        check: decode every image once now, and compare every label.
+        unreadable: with check, fail on damaged images or drop them.
+        min_images: identities with fewer images than this are left out.
+
+    Raises:
+        InputError: damaged or truncated, an index that belongs to another file, labels that are no whole numbers from
+            0, or a property file that contradicts them; with the byte or the line.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        check: bool = False,
+        unreadable: Literal["fail", "drop"] = "fail",
+        min_images: int = 1,
+    ) -> None:
+        path = Path(path)
+        self._file = MappedFile(path)
+        stamp = stamps([path, path.with_suffix(".idx")])
+        table = load_kept(path, stamp)
+        if table is None:
+            offsets, values = self._listed(path, stamp)
+        else:
+            offsets, values = table
+        self._offsets = offsets
+        classes, gaps = numbered(path, values)
+        _compare(path.with_name("property"), int(max(classes)))
+        problems = {"gaps": gaps}
+        kept = self._open(path, values, classes, len(offsets), problems, check, unreadable, min_images)
+        if len(kept) < len(offsets):
+            self._offsets = offsets[kept]
+        if check:
+            differing = np.flatnonzero(_labels(self._file, self._offsets) != values[kept])
+            if len(differing):
+                raise InputError(
+                    f"{path}: byte {self._offsets[differing[0]]}: the image's label is not that of its identity record "
+                    f"(and {len(differing) - 1:,} more); the set was put together wrongly"
+                )
+
+    def _listed(self, path: Path, stamp: list[int]) -> tuple[Offsets, Labels]:
+        """Offsets and labels of the images, from the index and the records."""
+        if path.with_suffix(".idx").is_file():
+            keys, offsets = _read_index(path.with_suffix(".idx"))
+            read_record(self._file, int(offsets.max()))  # a truncated file is noticed now
+            ranges = True
+        else:
+            offsets = scan(self._file)
+            keys, ranges = np.arange(len(offsets)), False
+        images, identities = self._layout(keys, offsets)
+        values = _from_ranges(self._file, images, identities) if ranges else None
+        if values is None:
+            values = _labels(self._file, images)
+            keep(path, stamp, np.stack([images, values]))
+        return images, values
+
+    def _layout(self, keys: NDArray[np.int64], offsets: Offsets) -> tuple[Offsets, Offsets]:
+        """Offsets of the images and of the identity records."""
+        head = read_heads(self._file, offsets[:1])
+        if not head.empty[0]:
+            return offsets, offsets[:0]
+        announced = np.concatenate([head.first, head.second])
+        if not _whole(announced).all():
+            raise InputError(
+                f"{self._file.path}: byte {offsets[0]}: record 0 announces images up to {announced[0]}; it is damaged"
+            )
+        first, end = announced.astype(np.int64).tolist()
+        if first > EXACT:  # rounded: the images end where the records without an image begin
+            ends = np.searchsorted(keys, [first - 2, first + 3])
+            empty = read_heads(self._file, offsets[slice(*ends)]).empty
+            first = int(keys[ends[0] + int(np.argmax(empty))]) if empty.any() else int(keys[ends[1] - 1]) + 1
+        start, stop, last = np.searchsorted(keys, [1, first, max(first, end)])
+        if stop - start != first - 1 or first < 2:
+            raise InputError(
+                f"{self._file.path}: byte {offsets[0]}: record 0 announces images 1 to {first - 1:,}, the index has "
+                f"{stop - start:,} of them; it belongs to another file"
+            )
+        return offsets[start:stop].copy(), offsets[stop:last].copy()
+
+    def encoded(self, index: int) -> bytes:
+        offset = int(self._offsets[index])
+        image = image_of(read_record(self._file, offset)[0])
+        if not image:
+            raise InputError(f"{self._file.path}: byte {offset}: the record holds no image")
+        return image
+
+    def name(self, index: int) -> str:
+        return f"{self._file.path}: byte {self._offsets[index]}"
+
+
+def _read_index(path: Path) -> tuple[NDArray[np.int64], Offsets]:
+    """Keys in rising order and their byte offsets."""
+    keys, offsets = Columns(path, ("int", "int")).ints.T
+    if (np.diff(keys) <= 0).any():
+        order = np.argsort(keys, kind="stable")
+        keys, offsets = keys[order], offsets[order]
+        if len(twice := keys[1:][np.diff(keys) == 0]):
+            raise InputError(
+                f"{path}: the key {twice[0]} comes twice (and {len(twice) - 1:,} more); make the index anew"
+            )
+    return keys, offsets
+
+
+def _from_ranges(file: MappedFile, images: Offsets, identities: Offsets) -> Labels | None:
+    """Labels of the images from the identities' ranges of keys; None if these do not tell them surely."""
+    if not len(identities) or len(images) >= EXACT:
+        return None
+    heads = read_heads(file, identities)
+    if not (_whole(heads.first) & _whole(heads.second)).all():
+        return None
+    starts, ends = heads.first.astype(np.int64), heads.second.astype(np.int64)
+    # Keys 1, 2, ... in order, each in one range.
+    whole = (
+        (starts[1:] == ends[:-1]).all() and (ends >= starts).all() and starts[0] == 1 and ends[-1] == len(images) + 1
+    )
+    if not (whole and heads.empty.all()):
+        return None
+    used = np.flatnonzero(ends > starts)
+    tried = used[np.linspace(0, len(used) - 1, min(SAMPLED, len(used))).astype(np.intp)]
+    for key in (starts[tried], ends[tried] - 1):
+        if (read_heads(file, images[key - 1]).first != tried).any():
+            return None
+    return np.repeat(np.arange(len(identities)), ends - starts)
+
+
+def _labels(file: MappedFile, images: Offsets) -> Labels:
+    """Labels of the images from their own headers."""
+    labels = read_heads(file, images).first
+    bad = np.flatnonzero(~_whole(labels))
+    if len(bad):
+        raise InputError(
+            f"{file.path}: byte {images[bad[0]]}: the label is {labels[bad[0]]}, not a whole number from 0 "
+            f"(and {len(bad) - 1:,} more)"
+        )
+    return labels.astype(np.int64)
+
+
+def _whole(numbers: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which are whole numbers from 0; what is not a number compares as none."""
+    return (numbers >= 0) & (numbers < MAX_NUMBER) & (numbers == np.floor(numbers))
+
+
+def _compare(path: Path, largest: int) -> None:
+    """The number of classes that a property file states must hold the largest label."""
+    if not path.is_file():
+        return
+    try:
+        with path.open("rb") as file:
+            fields = file.read(200).split(b",")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    if len(fields) != 3 or not all(field.strip().isdigit() for field in fields):
+        raise InputError(f"{path}: 'classes,height,width' was expected, such as 85742,112,112")
+    if largest >= int(fields[0]):
+        raise InputError(
+            f"{path}: {int(fields[0]):,} classes, but an image has the label {largest}; correct one of them"
+        )
+
+
+@WRITERS.register(name="rec")
+@dataclass(frozen=True)
+class RecordIOWriter(Writer):
+    """insightface's layout: record 0 announces the images, 1 to n hold them, and the identities' ranges of keys follow.
+
+    Images that are not grouped by identity in rising order have no ranges: then no identity records are written. With
+    more keys than float32 can tell apart (2^24) there is no record 0 either, and keys start at 0. insightface and
+    mxnet read all three.
+
+    Args:
+        path: the .rec; the .idx, property and names of classes lie beside it.
+    """
+
+    path: Path
+
+    @property
+    def suffix(self) -> str:
+        return ".rec"
+
+    def write(self, samples: Iterable[Encoded], file: Path) -> dict[str, Any]:
+        return write_framed(samples, file, _framed)
+
+    def finish(self, parts: Sequence[Part], classes: Sequence[str]) -> list[Path]:
+        framed = [read_framed(part) for part in parts]
+        labels = np.concatenate([part.labels for part in framed])
+        count = len(labels)
+        announced = count < EXACT
+        grouped = announced and bool((np.diff(labels) >= 0).all())
+        ends = np.searchsorted(labels, np.arange(len(classes) + 1)) + 1 if grouped else np.ones(1, np.int64)
+        last = count + 1 + len(ends) - 1
+        offsets = []
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        height, width = decode_image(_first_image(framed[0]), f"{self.path}: the first image").shape[:2]
+        with whole_file(self.path) as temporary, temporary.open("wb") as out:
+            if announced:
+                offsets.append(np.zeros(1, np.int64))
+                out.write(frame(image_record((count + 1, last), 0, b"", 1)))
+            for part in framed:
+                offsets.append(part.offsets[:-1] + out.tell())
+                part.copy(out)
+            for key in range(count + 1, last):
+                offsets.append(np.array([out.tell()]))
+                start, end = ends[key - count - 1 : key - count + 1].tolist()
+                out.write(frame(image_record((start, end), key, b"")))
+            index = self.path.with_suffix(".idx")
+            with (
+                whole_file(index) as temporary_index,
+                temporary_index.open("w", encoding="ascii", newline="\n") as lines,
+            ):
+                lines.writelines(f"{key}\t{offset}\n" for key, offset in enumerate(np.concatenate(offsets).tolist()))
+        about = self.path.with_name("property")
+        write_text(about, f"{len(classes)},{height},{width}")
+        return [self.path, index, about, write_classes(self.path, classes)]
+
+
+def _framed(sample: Encoded) -> bytes:
+    return frame(image_record(sample.label, sample.number + 1, sample.data))
+
+
+def _first_image(part: Framed) -> bytes:
+    record, _ = read_record(part.file, 0)
+    return image_of(record) or b""
