@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 import cv2
@@ -15,6 +16,9 @@ from facezoo.align import fit
 from facezoo.data.samplers import Sampler
 from facezoo.distributed import bounds
 from facezoo.types import Crop, InputError
+
+MOST_UNREADABLE = 100
+"""Files in a row that cannot be read, from which on something else is wrong than a file."""
 
 
 class Batch(NamedTuple):
@@ -72,7 +76,8 @@ class Samples(Dataset):
 
     The generator of a sample's augmentation is seeded by (seed, epoch, position): it depends neither on the
     worker that runs it nor on what was drawn before. An unreadable file is replaced by the next readable one
-    and named in the batch, so that a long run neither dies nor loses it silently.
+    of the same identity, or of any if there is none, and named in the batch, so that a long run neither dies nor loses
+    it silently.
     """
 
     def __init__(self, data: Any, transform: Callable[..., Crop], size: tuple[int, int], seed: int) -> None:
@@ -95,13 +100,20 @@ class Samples(Dataset):
 
     def _read(self, index: int) -> tuple[Crop, int, list[str]]:
         replaced: list[str] = []
-        for step in range(min(len(self.data), 100)):
-            candidate = (index + step) % len(self.data)
+        for candidate in islice(self._candidates(index), MOST_UNREADABLE):
             try:
                 return self.data.read(candidate), candidate, replaced
             except InputError as error:
                 replaced.append(str(error))
         raise InputError(f"{len(replaced)} files in a row cannot be read, the last: {replaced[-1]}")
+
+    def _candidates(self, index: int) -> Iterator[int]:
+        """The sample, then those of the same identity, then all others, each from there on and around."""
+        yield index
+        same = self.data.labels == self.data.labels[index]
+        for among in (same, ~same):
+            others = np.flatnonzero(among)
+            yield from (int(i) for i in np.roll(others, -np.searchsorted(others, index)) if i != index)
 
 
 def collate(samples: list[Sample] | InputError) -> Batch | InputError:
