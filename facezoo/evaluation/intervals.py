@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from facezoo.evaluation.folds import Folds
 from facezoo.evaluation.metrics import RULE_OF_THREE
@@ -45,6 +46,17 @@ def fold_interval(folds: Folds, level: float = LEVEL) -> tuple[float, float]:
     """Mean accuracy -+ t s / sqrt(K), with s the sample deviation over K folds; clipped to 0 .. 1."""
     reach = t_quantile(level, len(folds.accuracies) - 1) * folds.standard_error
     return max(0.0, folds.mean - reach), min(1.0, folds.mean + reach)
+
+
+def wilson(errors: float, trials: float, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of a rate from independent trials, also sensible at none and at all; doi:10.1080/01621459.1927.10502953."""
+    if trials <= 0:
+        raise InputError(f"wilson: {trials} trials, there must be more than 0")
+    z = float(ndtri((1 + level) / 2))
+    share, spread = errors / trials, z * z / trials
+    middle = (share + spread / 2) / (1 + spread)
+    reach = math.sqrt(spread * (share * (1 - share) + spread / 4)) / (1 + spread)
+    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 def pair_weights(pairs: int, resamples: int, seed: int) -> Iterator[FloatArray]:

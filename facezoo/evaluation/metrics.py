@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
 
 from facezoo.types import FloatArray, InputError
 
@@ -128,6 +129,31 @@ def eer(tallied: Tally) -> float | None:
         return float(fmr[0]) if gap[0] == 0 else None
     share = gap[cut] / (gap[cut] - gap[cut - 1])
     return float(fmr[cut] + share * (fmr[cut - 1] - fmr[cut]))
+
+
+def min_dcf(tallied: Tally, p_target: float = 0.01, miss: float = 1.0, false_alarm: float = 1.0) -> float:
+    """The smallest detection cost over all thresholds, 1 being what a system without a model reaches.
+
+    Cost = miss FNMR p_target + false_alarm FMR (1 - p_target), divided by the smaller of the cost of accepting and of
+    rejecting everything, as in NIST's speaker recognition evaluations, whose costs and prior since 2010 are the
+    defaults; https://www.nist.gov/itl/iad/mig/speaker-recognition.
+
+    Args:
+        p_target: share of genuine attempts that is expected in use.
+        miss, false_alarm: cost of a false non-match and of a false match.
+    """
+    if not 0 < p_target < 1 or miss <= 0 or false_alarm <= 0:
+        raise InputError(f"min_dcf: p_target {p_target} must lie between 0 and 1, and the costs above 0")
+    genuine, impostor = miss * p_target, false_alarm * (1 - p_target)
+    return float((genuine * tallied.fnmr + impostor * tallied.fmr).min() / min(genuine, impostor))
+
+
+def det(tallied: Tally) -> tuple[FloatArray, FloatArray]:
+    """FMR and FNMR at every cut in normal deviates, (U + 1,) each: a straight line for normal scores.
+
+    Rates of 0 and 1 are -inf and inf; https://www.isca-archive.org/eurospeech_1997/martin97b_eurospeech.html.
+    """
+    return ndtri(tallied.fmr), ndtri(tallied.fnmr)
 
 
 @dataclass(frozen=True)

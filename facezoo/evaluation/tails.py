@@ -1,0 +1,176 @@
+"""Scores of all pairs of photos without storing them: how many lie in each bin, and the decisive ends one by one."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.files import whole_file
+from facezoo.types import FloatArray, InputError, unit
+
+STEPS = 32767
+"""Bins on either side of 0; a score is multiplied with it and cut to a whole number of 16 bits."""
+
+BINS = 1 << 16
+
+BLOCK = 1 << 9
+"""Pairs compared at once in float64."""
+
+Pairs: TypeAlias = Callable[[NDArray[np.intp]], tuple[NDArray[np.integer], NDArray[np.integer]]]
+Held: TypeAlias = tuple[FloatArray, NDArray[np.int32], NDArray[np.int32]]
+"""Scaled scores and the photos of either side."""
+
+_WHOLE = np.arange(BINS) - BINS // 2
+UPPER_EDGES = np.where(_WHOLE >= 0, _WHOLE + 1, _WHOLE) / STEPS
+"""Above every score of a bin, (BINS,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class End:
+    """The scores of one kind of pair: those of its decisive end singly, all others by bin.
+
+    The decisive end of impostor pairs is the highest scores; genuine pairs are held with their scores negated.
+
+    Attributes:
+        scores: of the pairs held, (T,), descending.
+        left, right: their photos, (T,).
+        weights: what each counts, (T,).
+        bulk: weight of all others by bin, (BINS,), ascending; none is above a score that is held.
+    """
+
+    scores: FloatArray
+    left: NDArray[np.int32]
+    right: NDArray[np.int32]
+    weights: FloatArray
+    bulk: FloatArray
+
+    @property
+    def complete(self) -> bool:
+        """Whether every score is held."""
+        return not self.bulk.any()
+
+    def settled(self, embeddings: FloatArray, chosen: NDArray[np.bool_], sign: int = 1) -> End:
+        """With the scores of the chosen pairs (T,) computed again in float64; sign is -1 where they are negated."""
+        scores = self.scores.copy()
+        scores[chosen] = sign * cosines(embeddings, self.left[chosen], self.right[chosen])
+        order = np.argsort(-scores, kind="stable")
+        return End(scores[order], self.left[order], self.right[order], self.weights[order], self.bulk)
+
+
+class Tail:
+    """Counts scores by bin and holds the largest, in bounded memory.
+
+    Of a bin all scores are held or none, and never more than `keep` in the end: so what is held depends neither on
+    the order in which scores come nor on how they are cut into blocks.
+    """
+
+    def __init__(self, keep: int) -> None:
+        if keep < 1:
+            raise InputError(f"tail: {keep} scores to keep, there must be 1 or more")
+        self.keep = keep
+        self.counts = np.zeros(BINS, np.int64)
+        self.weights = np.zeros(BINS)
+        self._first = 0  # of the bins held
+        self._bins = np.empty(0, np.int16)
+        self._held: list[Held] = []
+
+    def add(self, scaled: FloatArray, pairs: Pairs, weights: FloatArray | None = None) -> None:
+        """Count a block of scores.
+
+        Args:
+            scaled: scores times `STEPS`, contiguous, fewer than 2^24; -BINS / 2 marks what is not counted.
+            pairs: from places in the flat block to the photos of either side.
+            weights: of each score, shaped as `scaled`; 1 unless given.
+        """
+        if len(self._bins) < scaled.size:
+            self._bins = np.empty(scaled.size, np.int16)
+        bins = self._bins[: scaled.size].reshape(scaled.shape)
+        np.copyto(bins, scaled, casting="unsafe")  # cut towards 0
+        counted = np.roll(cv2.calcHist([bins.view(np.uint16)], [0], None, [BINS], [0, BINS]).ravel(), BINS // 2)
+        counted[0] = 0
+        self.counts += counted.astype(np.int64)
+        if weights is None:
+            self.weights += counted
+        else:
+            weighed = np.bincount(bins.ravel() + (BINS // 2), weights.ravel(), BINS)
+            weighed[0] = 0
+            self.weights += weighed
+        above = np.cumsum(self.counts[::-1])[::-1]
+        self._first = int(np.count_nonzero(above > self.keep))
+        # A bin above 0 begins at its number; those below reach from there to the next smaller number.
+        flat, first = scaled.ravel(), self._first - BINS // 2
+        found = np.flatnonzero(flat >= first if first > 0 else flat > max(first, 1 - BINS // 2) - 1)
+        if len(found):
+            left, right = pairs(found)
+            self._held.append((flat[found], left.astype(np.int32), right.astype(np.int32)))
+            if sum(len(part[0]) for part in self._held) > 2 * self.keep:
+                self._collect()
+
+    def _collect(self) -> Held:
+        """What is held as one part, without what has fallen out of the tail since."""
+        none = np.empty(0, np.int32)
+        kept: list[Held] = [(np.empty(0, np.float32), none, none)]
+        for scaled, left, right in self._held:
+            inside = np.trunc(scaled) >= self._first - BINS // 2
+            kept.append((scaled[inside], left[inside], right[inside]))
+        scaled, left, right = (np.concatenate(part) for part in zip(*kept, strict=True))
+        self._held = [(scaled, left, right)]
+        return scaled, left, right
+
+    def end(self, weigh: Callable[[NDArray[np.int32], NDArray[np.int32]], FloatArray] | None = None) -> End:
+        """The result; `weigh` gives the weight of each pair from its photos, 1 unless given."""
+        scaled, left, right = self._collect()
+        order = np.argsort(-scaled, kind="stable")
+        left, right = left[order], right[order]
+        weights = np.ones(len(order)) if weigh is None else weigh(left, right)
+        bulk = np.where(np.arange(BINS) < self._first, self.weights, 0)
+        return End(scaled[order].astype(np.float64) / STEPS, left, right, weights, bulk)
+
+    def state(self) -> dict[str, NDArray]:
+        """Arrays that `restore` goes on from."""
+        held = dict(zip(("scaled", "left", "right"), self._collect(), strict=True))
+        return {"counts": self.counts, "weights": self.weights, "first": np.array(self._first), **held}
+
+    def restore(self, state: dict[str, NDArray]) -> None:
+        self.counts, self.weights, self._first = state["counts"], state["weights"], int(state["first"])
+        self._held = [(state["scaled"], state["left"], state["right"])]
+
+
+def cosines(embeddings: FloatArray, left: NDArray[np.integer], right: NDArray[np.integer]) -> FloatArray:
+    """Cosine of pairs of rows, (P,), in float64; only the rows of a block are converted at once."""
+    scores = np.empty(len(left))
+    for start in range(0, len(left), BLOCK):
+        block = slice(start, start + BLOCK)
+        sides = [unit(np.asarray(embeddings[side[block]], np.float64)) for side in (left, right)]
+        scores[block] = np.einsum("pd,pd->p", *sides)
+    return scores
+
+
+def save_state(path: Path, key: str, done: int, tail: Tail) -> None:
+    """Write down, whole or not at all, how far a count has come."""
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, key=np.array(key), done=np.array(done), **tail.state())
+
+
+def load_state(path: Path, key: str, tail: Tail) -> int:
+    """Go on with the count of a state file; how many of its panels are done, 0 without a file."""
+    if not path.is_file():
+        return 0
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            state = {name: stored[name] for name in stored.files}
+        if str(state["key"]) != key:
+            raise InputError(f"{path}: is the state of other embeddings, people or options; remove it or name another")
+        tail.restore(state)
+        return int(state["done"])
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path}: not a readable state of all pairs ({error}); remove it") from None
