@@ -1,7 +1,7 @@
 """Benchmarks, the scores they give, and the reports that say how the scores were taken."""
 
 from facezoo.data.pairs import draw_pairs
-from facezoo.evaluation import benchmarks, identification, megaface
+from facezoo.evaluation import benchmarks, identification, ijb_files, megaface
 from facezoo.evaluation.folds import fold_accuracy
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import Report, read_json, table, to_json, write_json
@@ -17,6 +17,9 @@ __all__ = [
     "embed_photos",
     "evaluate",
     "fold_accuracy",
+    "identification",
+    "ijb_files",
+    "megaface",
     "needs_locate",
     "read_json",
     "table",

@@ -35,11 +35,13 @@ class Photo:
         name: how the benchmark calls it, also in reports.
         source: where the pixels are; files and bytes are decoded when needed.
         landmarks: five points (5, 2), pixels; None if they are not known.
+        mirrored: its crop is the mirror image, for benchmarks that take the two apart.
     """
 
     name: str
     source: Path | bytes | Image
     landmarks: FloatArray | None = None
+    mirrored: bool = False
 
     def read(self) -> Image:
         if isinstance(self.source, Path):
@@ -135,6 +137,10 @@ class Crops:
 
     def crop(self, photo: Photo) -> Crop | None:
         """The crop the contract asks for; None without a face."""
+        crop = self._upright(photo)
+        return np.ascontiguousarray(crop[:, ::-1]) if photo.mirrored and crop is not None else crop
+
+    def _upright(self, photo: Photo) -> Crop | None:
         size = self.contract.input_size
         if self.aligned is not None:
             image = photo.read()

@@ -3,36 +3,17 @@
 import json
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from facezoo.cli import main
 from facezoo.image import write_image
 from facezoo.registry import BENCHMARKS
 
-CONTRACT = 'name = "mosaic"\nembedding_dim = 192\nflip = false\n'
-
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    """A model that averages 14 x 14 blocks, its contract, and aligned crops of six people."""
-    folder = tmp_path_factory.mktemp("work")
-    nodes = [
-        helper.make_node("AveragePool", ["crops"], ["pooled"], kernel_shape=[14, 14], strides=[14, 14]),
-        helper.make_node("Flatten", ["pooled"], ["embedding"]),
-    ]
-    ends = [
-        helper.make_tensor_value_info("crops", TensorProto.FLOAT, ["batch", 3, 112, 112]),
-        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 192]),
-    ]
-    model = helper.make_model(
-        helper.make_graph(nodes, "mosaic", ends[:1], ends[1:]),
-        opset_imports=[helper.make_opsetid("", 13)],
-        ir_version=8,
-    )
-    onnx.save(model, str(folder / "mosaic.onnx"))
-    (folder / "contract.toml").write_text(CONTRACT)
+def work(mosaic):
+    """The model and its contract, and aligned crops of six people."""
+    folder = mosaic
     generator = np.random.default_rng(0)
     for person in range(6):
         pattern = generator.integers(0, 256, (8, 8, 3))

@@ -1,0 +1,142 @@
+"""Do two templates show one person? Error rates of millions of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.evaluation.intervals import LEVEL, bootstrap, error_bound, identity_weights
+from facezoo.evaluation.metrics import Tally, auc, eer, tar_at_far
+from facezoo.evaluation.report import Interval, Mistake, Report
+from facezoo.evaluation.template_pairs import CURVE, border_tally, nearest_points, pair_cosines, sorted_histogram
+from facezoo.evaluation.verification import MISTAKES, far_name, roc_corners
+from facezoo.types import FloatArray, InputError
+
+FprRule: TypeAlias = Literal["conservative", "nearest"]
+
+FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+
+FPR_WORDS = {
+    "conservative": "at most floor(FAR N) of the N impostor pairs reach the threshold",
+    "nearest": "IJB scripts: the ROC point with the nearest FPR, which may exceed the target",
+}
+
+
+def verify_templates(
+    vectors: FloatArray,
+    gone: NDArray[np.bool_],
+    left: NDArray[np.integer],
+    right: NDArray[np.integer],
+    same: NDArray[np.bool_],
+    names: list[str],
+    rule: FprRule = "conservative",
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Report:
+    """TAR at FAR of template pairs.
+
+    Args:
+        vectors: unit vectors of the templates (T, D).
+        gone: templates without a vector (T,): their pairs are never accepted.
+        left, right: rows of the templates of each pair (P,).
+        same: whether a pair is genuine (P,).
+        names: by which a template (T,) is shown among the mistakes; empty leaves those out.
+        rule: how the threshold for a FAR is chosen.
+        resamples, seed: of the bootstrap over identities, which are the templates that genuine pairs connect.
+    """
+    scores = pair_cosines(vectors, left, right)
+    if gone.any():
+        scores[gone[left] | gone[right]] = -np.inf
+    genuine, impostor = np.sort(scores[same]), np.sort(scores[~same])
+    totals = len(genuine), len(impostor)
+    genuine, impostor = (kind[np.searchsorted(kind, -np.inf, side="right") :] for kind in (genuine, impostor))
+    if not len(genuine) or not len(impostor):
+        raise InputError("templates: no pair of one kind could be compared")
+    tallied = border_tally(genuine, impostor, totals, FARS)
+    metrics: dict[str, float | None] = {"auc": auc(tallied), "eer": eer(tallied)}
+    words: dict[str, str | int] = {
+        "pairs": len(same),
+        "genuine pairs": totals[0],
+        "impostor pairs": totals[1],
+        "threshold rule": FPR_WORDS[rule],
+    }
+    if rule == "nearest":
+        for far, (tpr, fpr) in zip(FARS, nearest_points(genuine, impostor, totals, FARS)):
+            metrics |= {f"tar@far={far_name(far)}": tpr, f"fmr@far={far_name(far)}": fpr}
+    else:
+        words |= _operating_points(tallied, metrics)
+    curves = {
+        "roc": roc_corners(border_tally(genuine, impostor, totals, FARS, CURVE)),
+        "histogram": sorted_histogram(genuine, impostor),
+    }
+    intervals = _intervals(len(vectors), left[same], right[same], scores[same], metrics, resamples, seed)
+    mistakes: tuple[Mistake, ...] = ()
+    if names:
+        chosen = _worst(scores, same, impostor[-min(MISTAKES, len(impostor))])
+        mistakes = tuple(Mistake(names[left[k]], names[right[k]], bool(same[k]), float(scores[k])) for k in chosen)
+    return Report("templates", metrics, intervals, curves, words, mistakes)
+
+
+def _operating_points(tallied: Tally, metrics: dict[str, float | None]) -> dict[str, str | int]:
+    """Put TAR, FMR and threshold at each FAR into the metrics; words on those that cannot be measured."""
+    words: dict[str, str | int] = {}
+    for far in FARS:
+        point, key = tar_at_far(tallied, far), far_name(far)
+        metrics[f"tar@far={key}"] = point.tar if point.measurable else None
+        if point.measurable:
+            metrics[f"fmr@far={key}"], metrics[f"threshold@far={key}"] = point.fmr, point.threshold
+        else:
+            words[f"tar@far={key}"] = (
+                f"not measurable: {tallied.impostor_total:.0f} impostor pairs show an FMR below "
+                f"{error_bound(tallied.impostor_total):.1e} at best (95 %, rule of three)"
+            )
+    return words
+
+
+def _intervals(
+    templates: int,
+    left: NDArray[np.integer],
+    right: NDArray[np.integer],
+    scores: FloatArray,
+    metrics: Mapping[str, float | None],
+    resamples: int,
+    seed: int,
+) -> dict[str, Interval]:
+    """Of the TAR at the thresholds found, by drawing the identities of the genuine pairs (G,)."""
+    found = {f"tar@far={far_name(far)}": metrics.get(f"threshold@far={far_name(far)}") for far in FARS}
+    thresholds = {name: threshold for name, threshold in found.items() if threshold is not None}
+    if not resamples or not thresholds:
+        return {}
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_array((np.ones(len(left)), (left, right)), shape=(templates, templates))
+    ids, code = np.unique(connected_components(links, directed=False)[1][left], return_inverse=True)
+    counts = np.bincount(code)
+    sums = np.stack([np.bincount(code, scores >= threshold, len(ids)) for threshold in thresholds.values()])
+
+    def measure(weights: FloatArray) -> dict[str, float | None]:
+        return dict(zip(thresholds, (sums @ weights / (counts @ weights)).tolist()))
+
+    method = f"bootstrap over identities at a fixed threshold, {resamples} resamples, seed {seed}, percentile"
+    drawn = bootstrap(measure, identity_weights(ids, ids, resamples, seed))
+    intervals = {name: Interval(*ends, LEVEL, method) for name, ends in drawn.items()}
+    for name in intervals:
+        if metrics[name] == 1:  # every resample repeats it
+            rule = f"rule of three, no error in {len(ids)} identities"
+            intervals[name] = Interval(1 - error_bound(len(ids)), 1.0, LEVEL, rule)
+    return intervals
+
+
+def _worst(scores: FloatArray, same: NDArray[np.bool_], highest: float) -> NDArray[np.intp]:
+    """Impostor pairs with the highest scores, then genuine ones with the lowest."""
+    impostors, genuine = np.flatnonzero(~same & (scores >= highest)), np.flatnonzero(same & np.isfinite(scores))
+    return np.concatenate(
+        [
+            impostors[np.argsort(-scores[impostors], kind="stable")][:MISTAKES],
+            genuine[np.argsort(scores[genuine], kind="stable")][:MISTAKES],
+        ]
+    )
