@@ -1,13 +1,19 @@
 """Training data: readers of labelled crops and the transforms that vary them."""
 
 from facezoo.data import (
+    accessories_eyes,
+    accessories_head,
+    accessories_mask,
+    degradation,
     folder,
     geometric,
     list_file,
     pack_dataset,
     photometric,
+    randaugment,
     rec_dataset,
     tfrecord_dataset,
+    tones,
 )
 from facezoo.data.dataset import Dataset, Problems
 from facezoo.data.transforms import create_transforms
@@ -15,12 +21,18 @@ from facezoo.data.transforms import create_transforms
 __all__ = [
     "Dataset",
     "Problems",
+    "accessories_eyes",
+    "accessories_head",
+    "accessories_mask",
     "create_transforms",
+    "degradation",
     "folder",
     "geometric",
     "list_file",
     "pack_dataset",
     "photometric",
+    "randaugment",
     "rec_dataset",
     "tfrecord_dataset",
+    "tones",
 ]

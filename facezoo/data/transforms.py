@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from facezoo.align import fit
+from facezoo.data.dataset import Dataset
 from facezoo.registry import TRANSFORMS
 from facezoo.types import Crop, Image, InputError
 
@@ -64,29 +67,76 @@ def create_transforms(specs: Sequence[str]) -> Compose:
     return Compose(tuple(TRANSFORMS.create(spec) for spec in specs))
 
 
-CAPTION = 14
-"""Height of a caption, pixels."""
+@dataclass(frozen=True)
+class Row:
+    """Crops of one size, side by side, and what was done to them."""
+
+    caption: str
+    crops: list[Crop]
 
 
-def preview(crops: Sequence[Crop], specs: Sequence[str], seed: int = 0) -> Image:
-    """A sheet to look at: a row for the crops as they are, then one for each transform, always applied.
+def draw_samples(data: Dataset, count: int, seed: int = 0) -> list[int]:
+    """Numbers of samples drawn at random, none twice, in rising order; all if there are no more than `count`."""
+    if count < 1:
+        raise InputError(f"preview: {count} images are asked for, it must be 1 or more")
+    drawn = np.random.default_rng(seed).choice(len(data), min(count, len(data)), replace=False)
+    return [int(sample) for sample in np.sort(drawn)]
+
+
+def draw_crops(data: Dataset, count: int, size: int, seed: int = 0) -> list[Crop]:
+    """Crops drawn at random from a dataset, fitted to `size` x `size` as in training.
+
+    Raises:
+        InputError: one cannot be read, or there is nothing to draw.
+    """
+    if not SMALLEST <= size <= LARGEST:
+        raise InputError(f"preview: the crops' size is {size}, it must be between {SMALLEST} and {LARGEST}")
+    return [fit(data.read(sample), (size, size)) for sample in draw_samples(data, count, seed)]
+
+
+SMALLEST, LARGEST = 32, 1024
+"""Side of a crop in a preview, pixels."""
+
+
+def preview_rows(crops: Sequence[Crop], specs: Sequence[str], draws: int = 0, seed: int = 0) -> list[Row]:
+    """The crops as they are, a row for each transform, always applied, and `draws` rows of all of them in order.
 
     Args:
-        crops: of one size; one column each.
+        crops: of one size.
         specs: spec strings of transforms.
     """
     if len({crop.shape for crop in crops}) != 1:
         raise InputError("preview: give one crop or more, all of one size")
-    rows = [_row("as read", crops)]
+    rows = [Row("as read", list(crops))]
     for spec in specs:
         transform = create_transforms([spec]).transforms[0]
         rng = np.random.default_rng(seed)
-        rows.append(_row(spec, [transform.apply(crop, rng) for crop in crops]))
-    return np.concatenate(rows)
+        rows.append(Row(spec, [transform.apply(crop, rng) for crop in crops]))
+    together, rng = create_transforms(specs), np.random.default_rng(seed)
+    for number in range(draws):
+        drawn = [together(crop, rng) for crop in crops]
+        rows.append(Row(f"all in order, draw {number + 1}", drawn))
+    return rows
 
 
-def _row(caption: str, crops: Sequence[Crop]) -> Image:
-    pictures = np.concatenate(crops, axis=1)
-    strip = np.full((CAPTION, pictures.shape[1], 3), 255, np.uint8)
-    cv2.putText(strip, caption, (2, CAPTION - 4), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (0, 0, 0), 1, cv2.LINE_AA)
-    return np.concatenate([strip, pictures])
+LINE = 14
+"""Height of a caption's line, pixels."""
+
+FONT = (cv2.FONT_HERSHEY_SIMPLEX, 0.35)
+
+
+def sheet(rows: Sequence[Row]) -> Image:
+    """One picture of all rows, each below its caption."""
+    width = sum(crop.shape[1] for crop in rows[0].crops)
+    parts = ((_caption(row.caption, width), np.concatenate(row.crops, axis=1)) for row in rows)
+    return np.concatenate([part for row in parts for part in row])
+
+
+def _caption(text: str, width: int) -> Image:
+    """The text on white, on as many lines as it needs."""
+    letter = cv2.getTextSize("0" * 20, *FONT, 1)[0][0] / 20
+    lines = textwrap.wrap(text, max(4, int((width - 4) / letter)))
+    paper = np.full((LINE * len(lines), width, 3), 255, np.uint8)
+    for number, line in enumerate(lines):
+        cv2.putText(paper, line, (2, LINE * number + LINE - 4), *FONT, (0, 0, 0), 1, cv2.LINE_AA)
+    return paper

@@ -2,7 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
-from facezoo.data.transforms import create_transforms, preview
+from facezoo.data.photometric import principal_colors
+from facezoo.data.randaugment import OPERATIONS
+from facezoo.data.tones import autocontrast, equalize, posterize, sharpness, solarize
+from facezoo.data.transforms import create_transforms, draw_crops, preview_rows, sheet
 from facezoo.registry import TRANSFORMS
 from facezoo.types import InputError
 
@@ -13,6 +16,14 @@ NEUTRAL = [
     "crop:area=(1,1),ratio=(1,1)",
     "crop:area=(1,1),ratio=(1,1),outside=black",
     "affine:degrees=0,scale=(1,1),shift=0",
+    "trim:edge=0",
+    "hsv:hue=(0,0),saturation=(1,1),value=(1,1)",
+    "pca_noise:deviation=0",
+    "solarize:threshold=(256,256)",
+    "posterize:bits=(8,8)",
+    "sharpness:factor=(1,1)",
+    "motion_blur:length=(0,0)",
+    'randaugment:magnitude=0,operations=("rotate","shear_x","color","sharpness","solarize","posterize")',
     "color_jitter:brightness=0,contrast=0,saturation=0",
     "low_resolution:scale=(1,1)",
     "blur:sigma=(0,0)",
@@ -22,10 +33,19 @@ NEUTRAL = [
 ]
 
 
+FIXED = {"flip", "grey", "invert", "equalize"}
+"""Transforms that draw nothing."""
+
+
 def picture(height=112, width=112, seed=0):
     """A smooth random picture, so that interpolation does not dominate."""
     noise = np.random.default_rng(seed).integers(256, size=(8, 8, 3), dtype=np.uint8)
     return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def detailed():
+    """Independent values far from black and white."""
+    return np.random.default_rng(0).integers(80, 160, size=(112, 112, 3), dtype=np.uint8)
 
 
 def create(spec):
@@ -48,7 +68,7 @@ def test_one_generator_state_gives_one_crop(name):
     np.testing.assert_array_equal(first, again)
 
 
-@pytest.mark.parametrize("name", sorted(set(TRANSFORMS.names()) - {"flip", "grey"}))
+@pytest.mark.parametrize("name", sorted(set(TRANSFORMS.names()) - FIXED))
 def test_another_generator_state_gives_another_crop(name):
     transform, crop = create(name), picture()
     assert not np.array_equal(*(transform.apply(crop, np.random.default_rng(seed)) for seed in (1, 2)))
@@ -149,11 +169,14 @@ def detail(crop):
     return np.abs(np.diff(crop.astype(float), axis=1)).mean()
 
 
-@pytest.mark.parametrize("spec", ["low_resolution:scale=(0.2,0.2)", "blur:sigma=(2,2)"])
+@pytest.mark.parametrize(
+    "spec", ["low_resolution:scale=(0.2,0.2)", "blur:sigma=(2,2)", "motion_blur:length=(9,9)", "sharpness:factor=(0,0)"]
+)
 def test_detail_is_lost(spec):
     crop = np.random.default_rng(0).integers(256, size=(112, 112, 3), dtype=np.uint8)
     for seed in range(10):
-        assert detail(create(spec).apply(crop, np.random.default_rng(seed))) < 0.6 * detail(crop)
+        blurred = create(spec).apply(crop, np.random.default_rng(seed)).astype(float)
+        assert np.abs(np.diff(blurred, axis=1)).mean() + np.abs(np.diff(blurred, axis=0)).mean() < 1.4 * detail(crop)
 
 
 def test_low_jpeg_quality_changes_more():
@@ -188,6 +211,22 @@ def test_one_rectangle_of_the_asked_area_is_erased(fill):
         ("jpeg:quality=(0,90)", "quality"),
         ("noise:deviation=(0,1000)", "deviation"),
         ("erase:area=(0,2)", "area"),
+        ("trim:edge=0.5", "edge is 0.5"),
+        ("affine:shear=2", "shear is 2.0"),
+        ("hsv:hue=(0,400)", "hue"),
+        ("hsv:value=(2,1)", "value"),
+        ("pca_noise:deviation=-1", "deviation"),
+        ("pca_noise:values=(-1,0,0)", "values"),
+        ("pca_noise:vectors=((1,0,0),(1,0,0),(0,0,1))", "orthogonal"),
+        ("motion_blur:length=(3,999)", "length"),
+        ("autocontrast:cutoff=(0,0.5)", "cutoff"),
+        ("solarize:threshold=(0,300)", "threshold"),
+        ("posterize:bits=(0,8)", "bits"),
+        ("sharpness:factor=(-1,1)", "factor"),
+        ("randaugment:count=0", "count is 0"),
+        ("randaugment:magnitude=10", "magnitude is 10.0, it must be between 0 and 9"),
+        ("randaugment:fill=(0,0,300)", "fill"),
+        ('randaugment:operations=("twist")', "operations is twist, it must be among shear_x"),
         ("erase:fill=pink", "fill"),
         ("mirror", "unknown transform"),
     ],
@@ -208,12 +247,47 @@ def test_transforms_follow_one_another_in_order():
     assert create_transforms([])(crop, rng) is crop
 
 
-def test_the_preview_has_a_row_for_each_transform():
-    sheet = preview([picture(seed=1), picture(seed=2)], ["flip", "grey"])
-    assert sheet.shape == (3 * (112 + 14), 224, 3) and sheet.dtype == np.uint8
-    np.testing.assert_array_equal(sheet[14 + 126 : 2 * 126, :112], picture(seed=1)[:, ::-1])
+def test_the_preview_has_a_row_for_each_transform_and_rows_of_all():
+    crops, line = [picture(seed=1), picture(seed=2)], 14
+    rows = preview_rows(crops, ["flip:probability=1", "invert:probability=1"], draws=2)
+    assert [row.caption for row in rows][1:] == [
+        "flip:probability=1",
+        "invert:probability=1",
+        "all in order, draw 1",
+        "all in order, draw 2",
+    ]
+    np.testing.assert_array_equal(rows[1].crops[0], crops[0][:, ::-1])
+    np.testing.assert_array_equal(rows[4].crops[1], 255 - crops[1][:, ::-1])
+    drawn = sheet(rows)
+    assert drawn.shape == (5 * (112 + line), 224, 3) and drawn.dtype == np.uint8
+    np.testing.assert_array_equal(drawn[line : line + 112, :112], crops[0])
     with pytest.raises(InputError, match="one size"):
-        preview([], ["flip"])
+        preview_rows([], ["flip"])
+
+
+def test_a_long_caption_takes_more_lines():
+    rows = preview_rows([picture()], ["color_jitter:brightness=0.4,contrast=0.4,saturation=0.4"])
+    assert sheet(rows).shape[0] > 2 * (112 + 14)
+
+
+class Pictures:
+    labels = np.arange(5)
+
+    def __len__(self):
+        return 5
+
+    def read(self, index):
+        return np.full((40, 40, 3), index, np.uint8)
+
+
+def test_crops_of_a_preview_are_drawn_once_each():
+    drawn = [int(crop[0, 0, 0]) for crop in draw_crops(Pictures(), 3, 32, seed=1)]
+    assert len(set(drawn)) == 3 and drawn == sorted(drawn)
+    assert len(draw_crops(Pictures(), 50, 64)) == 5
+    with pytest.raises(InputError, match="size is 8"):
+        draw_crops(Pictures(), 3, 8)
+    with pytest.raises(InputError, match="0 images"):
+        draw_crops(Pictures(), 0, 32)
 
 
 @pytest.mark.parametrize(
@@ -228,3 +302,135 @@ def test_a_refused_option_names_the_transform_as_it_is_written(spec, words):
     with pytest.raises(InputError) as caught:
         create_transforms([spec])
     assert str(caught.value).startswith(words)
+
+
+@pytest.mark.parametrize("name", TRANSFORMS.presets())
+def test_every_preset_can_be_made_and_changed(name):
+    crop = picture()
+    preset = create(f"{name}:probability=1")
+    assert preset.probability == 1
+    assert preset(crop, np.random.default_rng(0)).shape == crop.shape
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_changes_more_at_a_larger_magnitude(name, sign):
+    crop = detailed()
+    changed = [OPERATIONS[name](crop, sign * magnitude / 9, (128, 128, 128)) for magnitude in range(10)]
+    if name in ("shear_x", "shear_y", "translate_x", "translate_y", "rotate"):
+        # How far a mark moves: what lies under a pixel need not differ more the farther it comes from.
+        mark = np.zeros((112, 112, 3), np.uint8)
+        mark[40:44, 36:40] = 255
+        moved = [OPERATIONS[name](mark, sign * magnitude / 9, (0, 0, 0))[..., 0] for magnitude in range(10)]
+        places = np.array([np.average(np.indices((112, 112)), axis=(1, 2), weights=np.stack([m, m])) for m in moved])
+        changes = np.hypot(*(places - places[0]).T)
+    else:
+        changes = np.array([np.abs(c.astype(float) - crop).mean() for c in changed])
+    assert (np.diff(changes) >= -1e-9).all()
+    if name in ("autocontrast", "equalize", "invert"):
+        assert changes[0] == changes[9] > 0
+    else:
+        assert changes[0] == 0 and changes[9] > 0.3
+
+
+def test_randaugment_draws_all_fourteen_operations_and_fills_with_its_colour():
+    assert len(OPERATIONS) == 14
+    crop = detailed()
+    for name in OPERATIONS:
+        one = create(f'randaugment:count=1,magnitude=9,operations=("{name}")')
+        assert not np.array_equal(one.apply(crop, np.random.default_rng(0)), crop)
+    shifted = create('randaugment:count=1,magnitude=9,fill=(1,2,3),operations=("translate_x")')
+    edges = shifted.apply(crop, np.random.default_rng(0))[50, [0, -1]]
+    assert (edges == (1, 2, 3)).all(axis=1).sum() == 1
+
+
+def test_autocontrast_stretches_each_channel_to_the_full_range():
+    narrow = picture() // 4 + 50
+    stretched = autocontrast(narrow)
+    assert (stretched.min(axis=(0, 1)) == 0).all() and (stretched.max(axis=(0, 1)) == 255).all()
+    flat = np.full((9, 9, 3), 77, np.uint8)
+    np.testing.assert_array_equal(autocontrast(flat), flat)
+    assert (autocontrast(narrow, 0.2) == 0).mean() == pytest.approx(0.2, abs=0.03)
+
+
+def test_equalized_values_are_spread_evenly():
+    dark = (picture() // 3).astype(np.uint8)
+    counts = np.histogram(equalize(dark), bins=8, range=(0, 256))[0]
+    assert counts.max() < 1.5 * counts.mean()
+
+
+def test_solarize_posterize_and_sharpness_by_hand():
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16, 1).repeat(3, 2)
+    values = ramp[..., 0].ravel()
+    solar = solarize(ramp, 200)[..., 0].ravel()
+    np.testing.assert_array_equal(solar, [v if v < 200 else 255 - v for v in values.tolist()])
+    np.testing.assert_array_equal(posterize(ramp, 3)[..., 0].ravel(), values // 32 * 32)
+    dot = np.full((5, 5, 3), 100, np.uint8)
+    dot[2, 2] = 139
+    assert sharpness(dot, 0)[2, 2, 0] == 115 and sharpness(dot, 2)[2, 2, 0] == 163 and sharpness(dot, 0)[1, 1, 0] == 103
+
+
+def test_hue_saturation_and_value_each_do_what_they_say():
+    colors = np.array([[[200, 80, 60], [60, 140, 90], [90, 90, 150]]], np.uint8)
+    hsv = cv2.cvtColor(colors, cv2.COLOR_RGB2HSV).astype(int)
+
+    def turned(spec):
+        changed = create(spec).apply(colors, np.random.default_rng(0))
+        return changed, cv2.cvtColor(changed, cv2.COLOR_RGB2HSV).astype(int)
+
+    _, after = turned("hsv:hue=(20,20),saturation=(1,1),value=(1,1)")
+    steps = (after[..., 0] - hsv[..., 0] + 90) % 180 - 90  # OpenCV's hue is in two-degree steps
+    assert (steps >= 5).all() and (steps <= 16).all()
+    grey, _ = turned("hsv:hue=(0,0),saturation=(0,0),value=(1,1)")
+    assert np.ptp(grey.astype(int), axis=2).max() <= 1
+    dark, _ = turned("hsv:hue=(0,0),saturation=(1,1),value=(0.5,0.5)")
+    np.testing.assert_allclose(dark, colors / 2, atol=1)
+
+
+def test_pca_noise_adds_one_colour_along_the_axes():
+    grey = np.full((20, 20, 3), 128, np.uint8)
+    spec = "pca_noise:deviation=0.5,values=(0.1,0,0),vectors=((0.6,0.8,0),(-0.8,0.6,0),(0,0,1))"
+    added = create(spec).apply(grey, np.random.default_rng(4)).astype(int) - 128
+    assert (added == added[0, 0]).all() and added[0, 0, 2] == 0 and added[0, 0, 0] != 0
+    assert added[0, 0, 1] / added[0, 0, 0] == pytest.approx(0.8 / 0.6, rel=0.15)
+
+
+def test_principal_colors_are_those_of_the_pixels_covariance():
+    crops = [picture(seed=seed) for seed in range(3)]
+    pixels = np.concatenate([crop.reshape(-1, 3) for crop in crops]) / 255
+    values, vectors = principal_colors(crops)
+    np.testing.assert_allclose(vectors.T * values @ vectors, np.cov(pixels.T, bias=True), atol=1e-12)
+    assert values[0] >= values[1] >= values[2]
+    with pytest.raises(InputError, match="no crops"):
+        principal_colors([])
+
+
+def test_trim_takes_up_to_its_part_off_each_side():
+    """A ramp shows which columns are left."""
+    ramp = np.repeat(np.arange(0, 200, 2, dtype=np.uint8)[None, :, None], 100, 0).repeat(3, 2)
+    trim, rng = create("trim:edge=0.1"), np.random.default_rng(0)
+    first, last = np.array([trim.apply(ramp, rng)[50, [0, -1], 0].astype(int) for _ in range(300)]).T
+    assert first.max() <= 20 and first.min() <= 1 and last.min() >= 178 and last.max() >= 197 and first.max() >= 17
+
+
+def test_shear_slides_rows_and_leaves_the_middle_one():
+    line = np.zeros((101, 101, 3), np.uint8)
+    line[:, 50] = 255
+    sheared = create("affine:degrees=0,scale=(1,1),shift=0,shear=0.4,border=black").apply(
+        line, np.random.default_rng(1)
+    )
+    assert sheared[50, 50, 0] == 255
+    slide = sheared[90, :, 0].argmax() - sheared[10, :, 0].argmax()
+    assert 0 < abs(slide) <= 32
+
+
+def test_motion_blur_runs_along_a_line_of_its_length():
+    dot = np.zeros((61, 61, 3), np.uint8)
+    dot[30, 30] = 255
+    blur = create("motion_blur:length=(20,20)")
+    for seed in range(5):
+        streak = blur.apply(dot, np.random.default_rng(seed))[..., 0]
+        rows, columns = np.nonzero(streak > 3)
+        length = np.hypot(np.ptp(rows), np.ptp(columns)) * 112 / 61
+        assert 16 < length < 26 and len(rows) < 60
+        assert int(streak.sum()) == pytest.approx(255, abs=30)
