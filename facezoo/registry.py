@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import threading
 import typing
 from collections.abc import Callable
@@ -24,6 +25,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 PLUGIN_GROUP = "facezoo.plugins"
 QUOTES = ("'", '"')
+TUPLE = re.compile(r'"(?:[^"\\]|\\.)*"|[()]')
+"""A parenthesis outside of quotes: JSON has square brackets alone."""
+SQUARE = {"(": "[", ")": "]"}
 
 
 def parse_spec(spec: str) -> tuple[str, dict[str, str]]:
@@ -206,7 +210,7 @@ class Registry(Generic[T]):
         adapter = TypeAdapter(wanted)
         try:
             if text[:1] in "[({":
-                return adapter.validate_json(text.replace("(", "[").replace(")", "]"))
+                return adapter.validate_json(TUPLE.sub(lambda found: SQUARE.get(found[0], found[0]), text))
             return adapter.validate_python(text)
         except ValidationError as error:
             why = error.errors()[0]["msg"]
