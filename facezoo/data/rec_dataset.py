@@ -66,7 +66,7 @@ class RecordIO(Dataset):
         stamp = stamps([path, path.with_suffix(".idx")])
         table = load_kept(path, stamp)
         if table is None:
-            offsets, values = self._listed(path, stamp)
+            offsets, values = self._listed(path, stamp, tolerant=unreadable == "drop")
         else:
             offsets, values = table
         self._offsets = offsets
@@ -77,27 +77,29 @@ class RecordIO(Dataset):
         if len(kept) < len(offsets):
             self._offsets = offsets[kept]
         if check:
-            differing = np.flatnonzero(_labels(self._file, self._offsets) != values[kept])
+            differing = np.flatnonzero(_labels(self._file, self._offsets)[0] != values[kept])
             if len(differing):
                 raise InputError(
                     f"{path}: byte {self._offsets[differing[0]]}: the image's label is not that of its identity record "
                     f"(and {len(differing) - 1:,} more); the set was put together wrongly"
                 )
 
-    def _listed(self, path: Path, stamp: list[int]) -> tuple[Offsets, Labels]:
+    def _listed(self, path: Path, stamp: list[int], tolerant: bool) -> tuple[Offsets, Labels]:
         """Offsets and labels of the images, from the index and the records."""
         if path.with_suffix(".idx").is_file():
             keys, offsets = _read_index(path.with_suffix(".idx"))
-            read_record(self._file, int(offsets.max()))  # a truncated file is noticed now
+            if not tolerant:
+                read_record(self._file, int(offsets.max()))  # a truncated file is noticed now
             ranges = True
         else:
             offsets = scan(self._file)
             keys, ranges = np.arange(len(offsets)), False
         images, identities = self._layout(keys, offsets)
-        values = _from_ranges(self._file, images, identities) if ranges else None
+        values = _from_ranges(self._file, images, identities, tolerant) if ranges else None
         if values is None:
-            values = _labels(self._file, images)
-            keep(path, stamp, np.stack([images, values]))
+            values, damaged = _labels(self._file, images, tolerant)
+            if not damaged:
+                keep(path, stamp, np.stack([images, values]))
         return images, values
 
     def _layout(self, keys: NDArray[np.int64], offsets: Offsets) -> tuple[Offsets, Offsets]:
@@ -147,11 +149,11 @@ def _read_index(path: Path) -> tuple[NDArray[np.int64], Offsets]:
     return keys, offsets
 
 
-def _from_ranges(file: MappedFile, images: Offsets, identities: Offsets) -> Labels | None:
+def _from_ranges(file: MappedFile, images: Offsets, identities: Offsets, tolerant: bool) -> Labels | None:
     """Labels of the images from the identities' ranges of keys; None if these do not tell them surely."""
     if not len(identities) or len(images) >= EXACT:
         return None
-    heads = read_heads(file, identities)
+    heads = read_heads(file, identities, tolerant)
     if not (_whole(heads.first) & _whole(heads.second)).all():
         return None
     starts, ends = heads.first.astype(np.int64), heads.second.astype(np.int64)
@@ -159,26 +161,31 @@ def _from_ranges(file: MappedFile, images: Offsets, identities: Offsets) -> Labe
     whole = (
         (starts[1:] == ends[:-1]).all() and (ends >= starts).all() and starts[0] == 1 and ends[-1] == len(images) + 1
     )
-    if not (whole and heads.empty.all()):
+    if not whole or heads.damaged.any() or not heads.empty.all():
         return None
     used = np.flatnonzero(ends > starts)
     tried = used[np.linspace(0, len(used) - 1, min(SAMPLED, len(used))).astype(np.intp)]
     for key in (starts[tried], ends[tried] - 1):
-        if (read_heads(file, images[key - 1]).first != tried).any():
+        images_of = read_heads(file, images[key - 1], tolerant)
+        if ((images_of.first != tried) & ~images_of.damaged).any():
             return None
     return np.repeat(np.arange(len(identities)), ends - starts)
 
 
-def _labels(file: MappedFile, images: Offsets) -> Labels:
-    """Labels of the images from their own headers."""
-    labels = read_heads(file, images).first
-    bad = np.flatnonzero(~_whole(labels))
+def _labels(file: MappedFile, images: Offsets, tolerant: bool = False) -> tuple[Labels, int]:
+    """Labels of the images from their own headers, and how many are damaged; those get a label of the others."""
+    heads = read_heads(file, images, tolerant)
+    bad = np.flatnonzero(~_whole(heads.first) & ~heads.damaged)
     if len(bad):
         raise InputError(
-            f"{file.path}: byte {images[bad[0]]}: the label is {labels[bad[0]]}, not a whole number from 0 "
+            f"{file.path}: byte {images[bad[0]]}: the label is {heads.first[bad[0]]}, not a whole number from 0 "
             f"(and {len(bad) - 1:,} more)"
         )
-    return labels.astype(np.int64)
+    sound = np.flatnonzero(~heads.damaged)
+    if not len(sound):
+        raise InputError(f"{file.path}: none of {len(images):,} records can be read; the index belongs to another file")
+    heads.first[heads.damaged] = heads.first[sound[0]]
+    return heads.first.astype(np.int64), len(images) - len(sound)
 
 
 def _whole(numbers: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -149,53 +149,66 @@ class Heads(NamedTuple):
     Attributes:
         first, second: the first two labels; a label that lies in the header is the first, and the second is 0.
         empty: whether no image follows.
+        damaged: whether no such record is there at all.
     """
 
     first: NDArray[np.float32]
     second: NDArray[np.float32]
     empty: NDArray[np.bool_]
+    damaged: NDArray[np.bool_]
 
 
-def read_heads(file: MappedFile, offsets: NDArray[np.int64]) -> Heads:
+def read_heads(file: MappedFile, offsets: NDArray[np.int64], tolerant: bool = False) -> Heads:
     """Labels of records at byte offsets (N,), many at a time; no image is read.
+
+    Args:
+        tolerant: mark damaged records instead of raising.
 
     Raises:
         InputError: at one of them there is no record, or none with an image header.
     """
-    first, second = np.empty((2, len(offsets)), np.float32)
-    empty = np.empty(len(offsets), bool)
-    words = file.words()
-    with progress.bar(len(offsets), f"labels of {file.path.name}", "records") as bar:
-        for low in range(0, len(offsets), _GATHERED):
-            part = slice(low, low + _GATHERED)
-            first[part], second[part], empty[part] = _gather(file, words, offsets[part])
-            bar.update(len(offsets[part]))
-    return Heads(first, second, empty)
-
-
-def _gather(file: MappedFile, words: NDArray[np.uint32], offsets: NDArray[np.int64]) -> Heads:
-    # Whole records with room for the header and two labels behind it are read at once, the few others one by one.
-    place = offsets // 4
-    fits = (offsets % 4 == 0) & (offsets >= 0) & (place + 10 <= len(words))
-    place = np.where(fits, place, 0) if len(words) >= 10 else np.zeros_like(place)
-    column = [words[np.minimum(place + k, len(words) - 1)] for k in (0, 1, 2, 3, 8, 9)]
-    magic, word, flag, label, behind, next_behind = column
-    length, several = word.astype(np.int64) & MAX_LENGTH, flag > 0
-    header = _IMAGE.size + 4 * flag.astype(np.int64)
-    simple = (
-        fits & (magic == MAGIC_WORD) & (word >> 29 == WHOLE) & (length >= header) & (offsets + 8 + length <= file.size)
+    count = len(offsets)
+    heads = Heads(
+        np.empty(count, np.float32), np.empty(count, np.float32), np.empty(count, bool), np.zeros(count, bool)
     )
-    first = np.where(several, behind, label).view(np.float32)
-    second = np.where(flag > 1, next_behind, 0).astype(np.uint32).view(np.float32)
-    empty = length == header
-    for row in np.flatnonzero(~simple):
-        record, _ = read_record(file, int(offsets[row]))
+    words = file.words()
+    with progress.bar(count, f"labels of {file.path.name}", "records") as bar:
+        for low in range(0, count, _GATHERED):
+            here = slice(low, low + _GATHERED)
+            part = Heads(heads.first[here], heads.second[here], heads.empty[here], heads.damaged[here])
+            for row in np.flatnonzero(~_gather(file, words, offsets[here], part)).tolist():
+                _read_head(file, int(offsets[low + row]), part, row, tolerant)
+            bar.update(len(part.first))
+    return heads
+
+
+def _gather(file: MappedFile, words: NDArray[np.uint32], offsets: NDArray[np.int64], heads: Heads) -> NDArray[np.bool_]:
+    """Fill in whole records with room for the header and two labels behind it; False for those that are not such."""
+    if len(words) < 10:
+        return np.zeros(len(offsets), bool)
+    fits = (offsets % 4 == 0) & (offsets >= 0) & (offsets // 4 + 10 <= len(words))
+    place = np.where(fits, offsets // 4, 0)
+    magic, word, flag, label, behind, next_behind = (words[place + k] for k in (0, 1, 2, 3, 8, 9))
+    length, header = word.astype(np.int64) & MAX_LENGTH, _IMAGE.size + 4 * flag.astype(np.int64)
+    whole = (magic == MAGIC_WORD) & (word >> 29 == WHOLE) & (length >= header) & (offsets + 8 + length <= file.size)
+    heads.first[:] = np.where(flag > 0, behind, label).view(np.float32)
+    heads.second[:] = np.where(flag > 1, next_behind, 0).astype(np.uint32).view(np.float32)
+    heads.empty[:] = length == header
+    return fits & whole
+
+
+def _read_head(file: MappedFile, offset: int, heads: Heads, row: int, tolerant: bool) -> None:
+    """Fill in one record of any kind."""
+    try:
+        record, _ = read_record(file, offset)
         image = image_of(record)
         if image is None:
-            raise InputError(f"{file.path}: byte {offsets[row]}: the record is too short for an image header")
-        count = int.from_bytes(record[:4], "little")
-        labels = (
-            struct.unpack_from(f"<{min(count, 2)}f", record, _IMAGE.size) if count else (_IMAGE.unpack_from(record)[1],)
-        )
-        first[row], second[row], empty[row] = labels[0], labels[1] if len(labels) > 1 else 0, not image
-    return Heads(first, second, empty)
+            raise InputError(f"{file.path}: byte {offset}: the record is too short for an image header; it is damaged")
+    except InputError:
+        if not tolerant:
+            raise
+        heads.damaged[row] = True
+        return
+    flag, label, _, _ = _IMAGE.unpack_from(record)
+    labels = struct.unpack_from(f"<{min(flag, 2)}f", record, _IMAGE.size) if flag else (label,)
+    heads.first[row], heads.second[row], heads.empty[row] = labels[0], labels[1] if flag > 1 else 0, not image

@@ -1,0 +1,53 @@
+"""What the tests of all formats share: a small set with awkward names, and a format's writer run part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facezoo.data.dataset import Dataset
+from facezoo.data.writer import Encoded, Part
+from facezoo.image import encode_jpeg
+from facezoo.registry import DATASETS, WRITERS
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Dataset:
+    """Three people with four, three and one image."""
+    rng = np.random.default_rng(0)
+    for name, count in (("Eve Ä", 4), ("ada", 3), ("bob", 1)):
+        (tmp_path / "people" / name).mkdir(parents=True)
+        for k in range(count):
+            image = rng.integers(256, size=(24, 24, 3), dtype=np.uint8)
+            (tmp_path / "people" / name / f"{k} x.jpg").write_bytes(encode_jpeg(image))
+    return DATASETS.create(f"folder:root={tmp_path / 'people'}")
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., list[Path]]:
+    """Writes a dataset by a writer's spec, in parts of some samples, and gives the files."""
+
+    def write(spec: str, data: Dataset, size: int = 3) -> list[Path]:
+        writer, parts = WRITERS.create(spec), []
+        for number, first in enumerate(range(0, len(data), size)):
+            file = tmp_path / f"part-{number}{writer.suffix}"
+            chosen = range(first, min(len(data), first + size))
+            samples = [Encoded(k, int(data.labels[k]), data.path(k), data.encoded(k)) for k in chosen]
+            parts.append(Part(number, first, len(samples), file, writer.write(samples, file)))
+        return writer.finish(parts, data.classes)
+
+    return write
+
+
+@pytest.fixture
+def same() -> Callable[[Dataset, Dataset], bool]:
+    """Whether two datasets hold the same bytes under the same labels and names."""
+
+    def same(a: Dataset, b: Dataset) -> bool:
+        images = all(a.encoded(k) == b.encoded(k) for k in range(len(a)))
+        return a.labels.tolist() == b.labels.tolist() and a.classes == b.classes and images
+
+    return same
