@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from facezoo.data.pack import read_pack
 from facezoo.data.pairs import PairList, draw_pairs, read_pairs
+from facezoo.evaluation.columns import columns
 from facezoo.evaluation.folds import consecutive_folds, stratified_folds
 from facezoo.evaluation.pairs import read_lfw_pairs
 from facezoo.evaluation.photos import Photo, read_landmarks
+from facezoo.evaluation.quality_curves import Discard, EdcRule
 from facezoo.evaluation.verification import ThresholdRule, Verification
 from facezoo.image import find_images
 from facezoo.registry import BENCHMARKS
@@ -39,6 +41,10 @@ def lfw(
     resamples: int = 1000,
     seed: int = 0,
     name: str = "lfw",
+    groups: str | None = None,
+    quality: Path | None = None,
+    discard: Discard = "images",
+    edc: EdcRule = "fixed",
 ) -> Verification:
     """LFW, and every set with its list (XQLFW, SLLFW, RFW): photos `root/name/name_0001.jpg`.
 
@@ -55,6 +61,11 @@ def lfw(
         resamples: of the bootstrap intervals; identities are drawn.
         seed: of the bootstrap.
         name: in the report.
+        groups: CSV with the columns path,group, or a number: the folder at that level of a photo's name is its group.
+            Adds the rates of each group and between groups, and fairness indices.
+        quality: CSV with the columns path,score, larger is better. Adds FNMR after the worst have been discarded.
+        discard: discard the worst images with all their pairs, or the worst pairs.
+        edc: threshold fixed on all pairs, recomputed on those that are left (CR-FIQA), or so by MagFace's index.
     """
     listed = read_lfw_pairs(pairs or root / "pairs.txt")
     if listed.folds == 1:
@@ -64,7 +75,8 @@ def lfw(
     benchmark = _from_list(name, listed, fold, root, landmarks, aligned, missing)
     people = [photo.name.rpartition("/")[0] for photo in benchmark.photos]
     identity = np.unique(people, return_inverse=True)[1]
-    return replace(benchmark, identity=identity, rule=rule, resamples=resamples, seed=seed)
+    parts = columns([photo.name for photo in benchmark.photos], groups, quality, discard, edc)
+    return replace(benchmark, identity=identity, rule=rule, resamples=resamples, seed=seed, parts=parts)
 
 
 @BENCHMARKS.register(name="pairs")
@@ -78,6 +90,10 @@ def pair_list(
     rule: ThresholdRule = "exact",
     resamples: int = 1000,
     seed: int = 0,
+    groups: str | None = None,
+    quality: Path | None = None,
+    discard: Discard = "images",
+    edc: EdcRule = "fixed",
 ) -> Verification:
     """Pairs of a list `left right label`, or two lines `photo label` each as CPLFW and CALFW have them.
 
@@ -87,13 +103,14 @@ def pair_list(
     Args:
         path: the list; photo paths are relative to root.
         root: folder of the photos.
-        landmarks, aligned, missing, rule, resamples, seed: as for lfw.
+        landmarks, aligned, missing, rule, resamples, seed, groups, quality, discard, edc: as for lfw.
         folds: how many.
     """
     listed = read_pairs(path)
     fold = stratified_folds(listed.same, folds)
     benchmark = _from_list(path.stem, listed, fold, root, landmarks, aligned, missing)
-    return replace(benchmark, rule=rule, resamples=resamples, seed=seed)
+    parts = columns([photo.name for photo in benchmark.photos], groups, quality, discard, edc)
+    return replace(benchmark, rule=rule, resamples=resamples, seed=seed, parts=parts)
 
 
 @BENCHMARKS.register(name="bin")
@@ -143,28 +160,27 @@ def folder(
     rule: ThresholdRule = "exact",
     resamples: int = 1000,
     seed: int = 0,
+    groups: str | None = None,
+    quality: Path | None = None,
+    discard: Discard = "images",
+    edc: EdcRule = "fixed",
 ) -> Verification:
     """Pairs drawn from a folder with one folder of photos for each person; half of them genuine where there are enough.
 
     Args:
         root: folder of the people.
         pairs: how many to draw.
-        aligned, landmarks, folds, rule, resamples: as for lfw.
+        aligned, landmarks, folds, rule, resamples, groups, quality, discard, edc: as for lfw.
         seed: of the pairs and of the bootstrap.
     """
-    found = [path.relative_to(root).as_posix() for path in find_images(root)]
-    names = [name for name in found if "/" in name]
-    if not names:
-        raise InputError(f"{root}: no photo in any folder below it; expected {root}/PERSON/PHOTO")
-    notes = f"drawn from {len({name.partition('/')[0] for name in names})} people, seed {seed}"
-    if len(names) < len(found):  # such as the sheet of rendered people
-        notes += f"; photos in no person's folder left out: {len(found) - len(names)}"
-    identity = np.unique([name.partition("/")[0] for name in names], return_inverse=True)[1]
+    photos, identity, left_out = people(root, aligned, landmarks)
+    notes = f"drawn from {identity.max() + 1} people, seed {seed}"
+    if left_out:
+        notes += f"; photos in no person's folder left out: {left_out}"
     left, right = draw_pairs(identity, pairs, seed)
-    points = _landmarks(root, landmarks, aligned, names)
     return Verification(
         root.name,
-        [Photo(name, root / name, points.get(name)) for name in names],
+        photos,
         left,
         right,
         identity[left] == identity[right],
@@ -175,7 +191,22 @@ def folder(
         resamples,
         seed,
         {"pair list": notes},
+        columns([photo.name for photo in photos], groups, quality, discard, edc),
     )
+
+
+def people(
+    root: Path, aligned: str | None, landmarks: Path | Literal["auto"] | None
+) -> tuple[list[Photo], NDArray[np.intp], int]:
+    """The photos of a folder with one folder for each person, the person of each (N,), and how many photos lie in no
+    person's folder, such as the sheet of rendered people: those are left out."""
+    found = [path.relative_to(root).as_posix() for path in find_images(root)]
+    names = [name for name in found if "/" in name]
+    if not names:
+        raise InputError(f"{root}: no photo in any folder below it; expected {root}/PERSON/PHOTO")
+    identity = np.unique([name.partition("/")[0] for name in names], return_inverse=True)[1]
+    points = _landmarks(root, landmarks, aligned, names)
+    return [Photo(name, root / name, points.get(name)) for name in names], identity, len(found) - len(names)
 
 
 def _from_list(

@@ -98,7 +98,8 @@ class PairCounts:
         distinct, place = np.unique(np.concatenate(values), return_inverse=True)
         weight, kind_of = np.concatenate(weights), np.concatenate(kinds)
         genuine, impostor = (
-            np.bincount(place[kind_of == kind], weight[kind_of == kind], len(distinct)) for kind in (0, 1)
+            np.bincount(place[kind_of == kind], weight[kind_of == kind], len(distinct)).astype(np.float64)
+            for kind in (0, 1)
         )
         return Tally(distinct, genuine, impostor, *self.totals())
 
@@ -245,8 +246,14 @@ def _genuine(
     for left, right in _same(order, codes):
         scaled = np.clip(-cosines(embeddings, left, right), -1, 1) * STEPS
         weights = None if sizes is None else weigh(left, right)
-        tail.add(scaled, lambda found, left=left, right=right: (left[found], right[found]), weights)
+        tail.add(scaled, partial(_taken, left, right), weights)
     return tail.end(None if sizes is None else weigh)
+
+
+def _taken(
+    left: NDArray[np.intp], right: NDArray[np.intp], places: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    return left[places], right[places]
 
 
 def _same(order: NDArray[np.intp], codes: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
@@ -270,7 +277,7 @@ def _key(embeddings: FloatArray, codes: NDArray[np.intp], lost: NDArray[np.bool_
     """Tells one count from any other: digest of all that goes into it."""
     digest = sha256(f"{embeddings.shape} {embeddings.dtype} {equal} {keep} {PANEL} {STRIP}".encode())
     for start in range(0, len(embeddings), PANEL):
-        digest.update(np.ascontiguousarray(embeddings[start : start + PANEL]))
+        digest.update(np.ascontiguousarray(embeddings[start : start + PANEL]).data)
     digest.update(codes.tobytes())
     digest.update(lost.tobytes())
     return digest.hexdigest()

@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -156,7 +156,8 @@ def cosines(embeddings: FloatArray, left: NDArray[np.integer], right: NDArray[np
 def save_state(path: Path, key: str, done: int, tail: Tail) -> None:
     """Write down, whole or not at all, how far a count has come."""
     with whole_file(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, key=np.array(key), done=np.array(done), **tail.state())
+        state: dict[str, Any] = {"key": np.array(key), "done": np.array(done), **tail.state()}
+        np.savez(file, **state)
 
 
 def load_state(path: Path, key: str, tail: Tail) -> int:

@@ -21,9 +21,10 @@ from facezoo.evaluation.intervals import (
     independent_trials,
     pair_weights,
 )
-from facezoo.evaluation.metrics import Sorted, Tally, auc, eer, roc, score_statistics, tar_at_far
+from facezoo.evaluation.metrics import Sorted, Tally, auc, eer, min_dcf, roc, score_statistics, tar_at_far
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
+from facezoo.evaluation.scored_pairs import Part, listed_pairs
 from facezoo.types import FloatArray, InputError, unit
 
 ThresholdRule: TypeAlias = Literal["exact", "fxz_grid", "if_grid"]
@@ -62,6 +63,7 @@ class Verification:
         resamples: of the bootstrap; 0 leaves it out.
         seed: of the bootstrap.
         notes: what a reader of the report should know, by word.
+        parts: what columns beside the photos add to the report, from `columns.columns`.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Verification:
     resamples: int = 1000
     seed: int = 0
     notes: Mapping[str, str | int] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
@@ -125,7 +128,7 @@ class Verification:
         if failed is not None and failed.any() and same[compared].any() and not same[compared].all():
             left_over = RULES[self.rule](scores[compared], same[compared], fold[compared])
             metrics["accuracy_without_failures"] = left_over.mean
-        return Report(
+        report = Report(
             self.name,
             metrics,
             self._intervals(
@@ -136,6 +139,12 @@ class Verification:
             self._protocol(failed, scores, len(folds.accuracies)) | unmeasurable,
             self._mistakes(scores, same, float(folds.thresholds.mean())),
         )
+        if self.parts:
+            method = self._method()
+            pairs = listed_pairs(self.left, self.right, same, scores, self._weights, self.resamples, method)
+            for part in self.parts:
+                report = part(report, pairs)
+        return report
 
     def _metrics(self, tallied: Tally, folds: Folds) -> tuple[dict[str, float | None], dict[str, str | int]]:
         metrics: dict[str, float | None] = {
@@ -145,6 +154,7 @@ class Verification:
             "threshold": float(folds.thresholds.mean()),
             "auc": auc(tallied),
             "eer": eer(tallied),
+            "min_dcf": min_dcf(tallied),
         }
         unmeasurable: dict[str, str | int] = {}
         for far in FARS:
@@ -179,8 +189,7 @@ class Verification:
             found.update({f"tar@far={far_name(far)}": tar_at_far(tallied, far).tar for far in fars})
             return found
 
-        what = "pairs" if self.identity is None else "identities"
-        method = f"bootstrap over {what}, {self.resamples} resamples, seed {self.seed}, percentile"
+        method = self._method()
         ranges = bootstrap(measure, self._weights())
         intervals = {name: Interval(*ends, LEVEL, method) for name, ends in ranges.items()}
         intervals["accuracy_over_folds" if exact else "accuracy"] = over_folds
@@ -206,6 +215,10 @@ class Verification:
                 low, high = sorted([best, abs(best - error_bound(number))])
                 found[name] = Interval(low, high, LEVEL, f"rule of three, no error in {number} {what}")
         return found
+
+    def _method(self) -> str:
+        what = "pairs" if self.identity is None else "identities"
+        return f"bootstrap over {what}, {self.resamples} resamples, seed {self.seed}, percentile"
 
     def _weights(self) -> Iterator[FloatArray]:
         if self.identity is None:

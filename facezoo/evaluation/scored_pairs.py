@@ -1,0 +1,94 @@
+"""Pairs with their scores, as what is told by group or by quality takes them; and a ROC of a few hundred points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.evaluation.fairness import between
+from facezoo.evaluation.metrics import Tally
+from facezoo.evaluation.report import Report
+from facezoo.types import FloatArray
+
+POINTS = 400
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredPairs:
+    """The pairs of a benchmark with their scores, as far as they are held singly.
+
+    Attributes:
+        left, right: photos, (P,).
+        same: whether genuine, (P,).
+        scores: (P,), -inf without a comparison.
+        weigh: weight of chosen pairs (K,) for a resample; None is the plain one.
+        totals: of all pairs, held or not, by the groups of their photos (N,), -1 in none: impostor (G, G), genuine (G,).
+        draw: resamples, as `weigh` and `totals` take them.
+        resamples: how many; 0 leaves intervals out.
+        method: how they are drawn, in words.
+        floor: every impostor score from here up is held.
+    """
+
+    left: NDArray[np.integer]
+    right: NDArray[np.integer]
+    same: NDArray[np.bool_]
+    scores: FloatArray
+    weigh: Callable[[FloatArray | None, NDArray[np.integer]], FloatArray]
+    totals: Callable[[NDArray[np.integer], int, FloatArray | None], tuple[FloatArray, FloatArray]]
+    draw: Callable[[], Iterator[FloatArray]]
+    resamples: int
+    method: str
+    floor: float = -np.inf
+
+
+Part: TypeAlias = Callable[[Report, ScoredPairs], Report]
+"""Adds to a report what a column tells."""
+
+
+def listed_pairs(
+    left: NDArray[np.intp],
+    right: NDArray[np.intp],
+    same: NDArray[np.bool_],
+    scores: FloatArray,
+    draw: Callable[[], Iterator[FloatArray]],
+    resamples: int,
+    method: str,
+) -> ScoredPairs:
+    """`ScoredPairs` of a list that is held as a whole; a resample is a weight for each pair, (P,)."""
+
+    def weigh(drawn: FloatArray | None, chosen: NDArray[np.integer]) -> FloatArray:
+        return np.ones(len(chosen)) if drawn is None else drawn[chosen]
+
+    def totals(groups: NDArray[np.integer], number: int, drawn: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+        weights = np.ones(len(same)) if drawn is None else drawn
+        impostor = between(groups[left], groups[right], number, weights * ~same)
+        return impostor, np.diagonal(between(groups[left], groups[right], number, weights * same))
+
+    return ScoredPairs(left, right, same, scores, weigh, totals, draw, resamples, method)
+
+
+def thinned_roc(tallied: Tally, floor: float = -np.inf) -> dict[str, list[float]]:
+    """The ROC at some `POINTS` of its own points, evenly over the logarithm of FMR, over FNMR and over the scores.
+
+    Args:
+        floor: thresholds up to here are left out.
+    """
+    fmr, fnmr = tallied.fmr, tallied.fnmr
+    cuts = np.arange(len(fmr))
+    cuts = cuts[int(np.searchsorted(tallied.scores, floor, side="right")) :]
+    if len(cuts) > POINTS:
+        third = POINTS // 3
+        positive = fmr[cuts][fmr[cuts] > 0]
+        wanted = [np.linspace(0, len(cuts) - 1, third).astype(np.intp)]
+        if len(positive):
+            levels = np.geomspace(positive[-1], positive[0], third)
+            wanted.append(len(cuts) - np.searchsorted(fmr[cuts][::-1], levels, side="right"))
+        wanted.append(np.searchsorted(fnmr[cuts], np.linspace(0, 1, third)))
+        cuts = cuts[np.unique(np.clip(np.concatenate(wanted), 0, len(cuts) - 1))]
+    cuts = cuts[::-1]
+    threshold = np.append(tallied.scores, np.nextafter(tallied.scores[-1], np.inf))
+    return {"threshold": threshold[cuts].tolist(), "fmr": fmr[cuts].tolist(), "fnmr": fnmr[cuts].tolist()}
