@@ -57,11 +57,15 @@ def index_of(storage: Storage, label: str) -> Table:
     Raises:
         InputError: a shard is damaged, a sample incomplete, its label no whole number, or a key comes twice in a shard.
     """
-    source, stamp = kept_under(storage, label), stamp_of(storage)
+    source, stamp = _kept_under(storage, label), _stamp(storage)
     table: Any = load_kept(source, stamp)
+    if table is None and not storage.remote and _index_file(source).exists():
+        newest = max(int(file.version) for file in storage.files)
+        if _index_file(source).stat().st_mtime_ns >= newest:
+            table = load_kept(source, _any_version(stamp))
     if table is None and storage.remote:
         table = _shipped(storage.beside(f"{_name(storage, label)}.index"), stamp)
-        if table is not None:
+        if table is not None and _fits(table, storage):
             keep(source, stamp, table)
     if table is None or not _fits(table, storage):
         table = _walk(storage, label)
@@ -69,7 +73,14 @@ def index_of(storage: Storage, label: str) -> Table:
     return table
 
 
-def kept_under(storage: Storage, label: str) -> Path:
+def ship_index(storage: Storage, label: str) -> Path:
+    """Make the index and store it beside the shards, good for any copy of them that is not newer; gives its file."""
+    source = _kept_under(storage, label)
+    keep(source, _any_version(_stamp(storage)), _walk(storage, label))
+    return _index_file(source)
+
+
+def _kept_under(storage: Storage, label: str) -> Path:
     """The path beside which the index of these shards is kept."""
     if not storage.remote:
         return Path(storage.folder or ".") / _name(storage, label)
@@ -77,10 +88,19 @@ def kept_under(storage: Storage, label: str) -> Path:
     return cache_dir() / "indices" / f"{_name(storage, label)}.{digest}"
 
 
-def stamp_of(storage: Storage) -> list[int]:
+def _stamp(storage: Storage) -> list[int]:
     """Sizes of the shards, and a number that stands for their versions."""
     versions = sha256("\n".join(file.version for file in storage.files).encode()).digest()
     return [*(file.size for file in storage.files), int.from_bytes(versions[:7], "little")]
+
+
+def _any_version(stamp: list[int]) -> list[int]:
+    return [*stamp[:-1], 0]
+
+
+def _index_file(source: Path) -> Path:
+    """Where `keep` stores what belongs to a path, if it may."""
+    return source.with_name(f"{source.name}.index")
 
 
 def _name(storage: Storage, label: str) -> str:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from facezoo.data.classes import numbered, write_classes
 from facezoo.data.dataset import Dataset
-from facezoo.data.shard_index import SHARD_LIST, index_of, kept_under
+from facezoo.data.shard_index import SHARD_LIST, index_of, ship_index
 from facezoo.data.storage import Storage
 from facezoo.data.tar_index import BLOCK, path_of
 from facezoo.data.writer import Encoded, Part, Writer
@@ -117,6 +117,7 @@ class WebDatasetWriter(Writer):
     """
 
     path: Path
+    copies = False
 
     @property
     def suffix(self) -> str:
@@ -147,10 +148,8 @@ class WebDatasetWriter(Writer):
         text = json.dumps({"__kind__": "wids-shard-index-v1", "wids_version": 1, "shardlist": listed}, indent=1)
         write_text(self.path / SHARD_LIST, text + "\n")
         names = write_classes(self.path, classes)
-        storage = Storage(str(self.path), (ENDING,))
-        index_of(storage, LABEL)
-        index = kept_under(storage, LABEL)
-        return [*shards, self.path / SHARD_LIST, names, index.with_name(f"{index.name}.index")]
+        index = ship_index(Storage(str(self.path), (ENDING,)), LABEL)
+        return [*shards, self.path / SHARD_LIST, names, index]
 
 
 def _add(stream: BinaryIO, path: str, data: bytes) -> None:
