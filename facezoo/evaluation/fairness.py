@@ -14,9 +14,7 @@ from facezoo.types import FloatArray, InputError
 def _rates(fmr: ArrayLike, fnmr: ArrayLike, alpha: float) -> tuple[FloatArray, FloatArray]:
     first, second = np.asarray(fmr, np.float64), np.asarray(fnmr, np.float64)
     if first.ndim != 1 or first.shape != second.shape or len(first) < 2:
-        raise InputError(
-            f"fairness: shapes {first.shape} and {second.shape}; one FMR and FNMR for each of 2 groups or more"
-        )
+        raise InputError(f"fairness: FMR {first.shape}, FNMR {second.shape}; both are needed for 2 groups or more")
     if not 0 <= alpha <= 1:
         raise InputError(f"fairness: alpha is {alpha}, it must lie between 0 and 1")
     return first, second
@@ -115,7 +113,7 @@ def _share(part: FloatArray, whole: FloatArray) -> FloatArray:
 
 
 def between(first: NDArray[np.integer], second: NDArray[np.integer], groups: int, weights: FloatArray) -> FloatArray:
-    """Weight of pairs by the groups of their sides, (G, G), symmetric; pairs with a side in no group (-1) are left out."""
+    """Weight of pairs by the groups of their sides, (G, G), symmetric; a side in no group is -1, its pair left out."""
     known = (first >= 0) & (second >= 0)
     low, high = np.minimum(first[known], second[known]), np.maximum(first[known], second[known])
     counted = np.bincount(low * groups + high, weights[known], groups * groups).reshape(groups, groups)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from facezoo.evaluation.metrics import Tally, eer, tar_at_far
 from facezoo.evaluation.report import Interval, Report
 from facezoo.evaluation.scored_pairs import ScoredPairs, thinned_roc
 from facezoo.types import FloatArray
+
+Rows: TypeAlias = tuple[tuple[str | float | None, ...], ...]
 
 OWN_FAR = 1e-3
 """Each group's own threshold is given at this FMR."""
@@ -51,10 +54,8 @@ class GroupPart:
             indices = errors.indices()
             metrics |= {f"{name}@{far}": value for name, value in self._values(errors).items()}
             intervals |= {f"{name}@{far}": interval for name, interval in found.items()}
-            tables[f"Groups at {far.upper().replace('FAR=', 'FMR ')}, threshold {threshold:.4f}"] = self._table(
-                errors, found
-            )
-            tables[f"FMR across groups at {far.upper().replace('FAR=', 'FMR ')}"] = self._cross(errors)
+            tables[f"Groups at {far.replace('far=', 'FMR ')}, threshold {threshold:.4f}"] = self._table(errors, found)
+            tables[f"FMR across groups at {far.replace('far=', 'FMR ')}"] = self._cross(errors)
             if indices and indices["inequity"] is None:
                 protocol[f"inequity@{far}"] = f"not defined: {_without_error(errors)}"
         return replace(report, metrics=metrics, intervals=intervals, curves=curves, tables=tables, protocol=protocol)
@@ -84,8 +85,8 @@ class GroupPart:
             return None
         distinct, index = np.unique(pairs.scores[chosen], return_inverse=True)
         weight, same = pairs.weigh(None, chosen), pairs.same[chosen]
-        counted = (np.bincount(index[kind], weight[kind], len(distinct)).astype(np.float64) for kind in (same, ~same))
-        return Tally(distinct, *counted, float(genuine[place]), float(impostor[place, place]))
+        genuines, impostors = (np.bincount(index[kind], weight[kind], len(distinct)) * 1.0 for kind in (same, ~same))
+        return Tally(distinct, genuines, impostors, float(genuine[place]), float(impostor[place, place]))
 
     def _values(self, errors: GroupErrors) -> dict[str, float | None]:
         values: dict[str, float | None] = dict(errors.indices())
@@ -116,9 +117,7 @@ class GroupPart:
                     found[f"{name}/{kind}"] = Interval(0.0, error_bound(total), LEVEL, words)
         return found
 
-    def _table(
-        self, errors: GroupErrors, intervals: Mapping[str, Interval]
-    ) -> tuple[tuple[str | float | None, ...], ...]:
+    def _table(self, errors: GroupErrors, intervals: Mapping[str, Interval]) -> Rows:
         head = ("group", "genuine pairs", "FNMR", "from", "to", "impostor pairs", "FMR", "from", "to")
         rows: list[tuple[str | float | None, ...]] = [head]
         values = self._values(errors)
@@ -131,7 +130,7 @@ class GroupPart:
             rows.append(tuple(cells))
         return tuple(rows)
 
-    def _cross(self, errors: GroupErrors) -> tuple[tuple[str | float | None, ...], ...]:
+    def _cross(self, errors: GroupErrors) -> Rows:
         rates = errors.cross_fmr
         return (
             ("group", *self.names),

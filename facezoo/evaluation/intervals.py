@@ -49,7 +49,7 @@ def fold_interval(folds: Folds, level: float = LEVEL) -> tuple[float, float]:
 
 
 def wilson(errors: float, trials: float, level: float = LEVEL) -> tuple[float, float]:
-    """Interval of a rate from independent trials, sensible also without an error; doi:10.1080/01621459.1927.10502953."""
+    """Interval of a rate from independent trials, also where none is wrong; doi:10.1080/01621459.1927.10502953."""
     if trials <= 0:
         raise InputError(f"wilson: {trials} trials, there must be more than 0")
     z = float(ndtri((1 + level) / 2))

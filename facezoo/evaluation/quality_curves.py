@@ -41,7 +41,7 @@ class Discarding:
     threshold: FloatArray
 
     def area(self, up_to: float) -> float:
-        """Partial area under the curve from 0 to a share, by the trapezoid rule (pAUC); FNMR is interpolated at its end."""
+        """Area under the curve from 0 to a share (pAUC), by the trapezoid rule; FNMR at its end is interpolated."""
         there = np.isfinite(self.fnmr)
         discarded, fnmr = self.discarded[there], self.fnmr[there]
         if not 0 < up_to <= discarded[-1] + 1e-12:

@@ -26,7 +26,8 @@ class ScoredPairs:
         same: whether genuine, (P,).
         scores: (P,), -inf without a comparison.
         weigh: weight of chosen pairs (K,) for a resample; None is the plain one.
-        totals: of all pairs, held or not, by the groups of their photos (N,), -1 in none: impostor (G, G), genuine (G,).
+        totals: of all pairs, held or not, by the groups of their photos (N,), -1 in none: impostor (G, G) and genuine
+            (G,) ones.
         draw: resamples, as `weigh` and `totals` take them.
         resamples: how many; 0 leaves intervals out.
         method: how they are drawn, in words.
