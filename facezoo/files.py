@@ -43,9 +43,9 @@ def whole_file(path: Path) -> Iterator[Path]:
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -100,7 +100,8 @@ def _remove_stale(folder: Path) -> None:
                         Path(entry.path).unlink()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file, or the names in a folder, last through a power cut."""
     if path.is_dir() and os.name == "nt":  # a folder cannot be synced on Windows
         return
     # Windows syncs only what is open for writing, POSIX opens a folder for reading only.

@@ -96,7 +96,7 @@ def read_training(path: Path, index: Path, fields: int, root: Path | None) -> In
 
 def _folder(index: Path, root: Path | None, name: str) -> Path:
     """Where the shards of a set lie: in a folder of its name below the root, or where its own index is."""
-    if name in (".", "..") or set(name) & set("/\\:"):
+    if name in (".", "..") or set(name) & set("/\\:") or not name.isprintable():
         raise InputError(f"{index}: {name!r} is no name of a set: it must be that of a folder below the root")
     below = (index.parent if root is None else Path(root)) / name
     own = index.absolute().parent

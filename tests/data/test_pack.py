@@ -2,12 +2,17 @@
 
 import pickle
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from facezoo.data.pack import read_pack
+from facezoo.data.pairs import write_pairs
 from facezoo.image import encode_jpeg
+from facezoo.registry import BENCHMARKS, DATASETS
 from facezoo.types import InputError
 
 
@@ -118,3 +123,98 @@ def test_what_is_no_pack_is_named(tmp_path, content, words):
 def test_a_missing_pack_is_named(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_pack(tmp_path / "lfw.bin")
+
+
+@pytest.fixture
+def pack(tmp_path):
+    """Six images: 0-1-2 and 3-4 are connected by genuine pairs, 5 is in an impostor pair only."""
+    a = jpegs(6)
+    return written(tmp_path, ([a[0], a[1], a[3], a[4], a[0], a[5], a[2], a[1], a[3], a[0]], [1, 1, False, True, 0]), 4)
+
+
+def test_a_pack_is_a_dataset_of_what_its_pairs_connect(pack):
+    data = DATASETS.create(f"bin:path={pack},check=true")
+    images = jpegs(6)
+    assert [data.encoded(k) for k in range(6)] == [images[k] for k in (0, 1, 3, 4, 5, 2)]
+    assert data.labels.tolist() == [0, 0, 1, 1, 2, 0] and data.classes == ["0", "1", "2"]
+    assert data.problems.entries == 10 and data.name(5) == f"{pack}: image 6"
+    left, right, same = data.pairs()
+    assert left.tolist() == [0, 2, 0, 5, 2] and right.tolist() == [1, 3, 4, 1, 0]
+    assert same.tolist() == [True, True, False, True, False]
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 3, 5])
+def test_images_stay_in_the_file_where_they_lie_in_it_as_they_are(tmp_path, protocol):
+    images = jpegs(4)
+    data = DATASETS.create(f"bin:path={written(tmp_path, (images, [True, False]), protocol)}")
+    assert [data.encoded(k) for k in range(4)] == images
+    handed = pickle.dumps(data)
+    assert (len(handed) < 3000) == (protocol > 2)
+    assert pickle.loads(handed).encoded(3) == images[3]  # noqa: S301 - our own
+
+
+def test_damaged_and_rare_images_go_with_their_pairs(tmp_path):
+    a = jpegs(4)
+    path = written(tmp_path, ([a[0], a[1], a[2], b"broken", a[2], a[3], a[0], a[2]], [True, True, True, False]))
+    with pytest.raises(InputError, match=r"unreadable images: 1 .*toy.bin: image 3"):
+        DATASETS.create(f"bin:path={path},check=true")
+    data = DATASETS.create(f"bin:path={path},check=true,unreadable=drop")
+    assert [data.encoded(k) for k in range(4)] == a and data.labels.tolist() == [0, 0, 1, 1]
+    assert data.pairs().left.tolist() == [0, 2, 0] and data.pairs().right.tolist() == [1, 3, 2]
+
+
+def test_a_pack_of_insightfaces_packer_is_read():
+    data = DATASETS.create(f"bin:path={Path(__file__).parent / 'files/pack.bin'}")
+    assert data.labels.tolist() == [0, 0, 1, 2, 3, 4] and data.read(5).shape == (24, 24, 3)
+
+
+def test_a_pack_that_went_through_a_folder_is_the_same(tmp_path, pack, write):
+    first = DATASETS.create(f"bin:path={pack}")
+    for k in range(len(first)):
+        (tmp_path / "folder" / first.path(k)).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / first.path(k)).write_bytes(first.encoded(k))
+    write_pairs(tmp_path / "folder/pairs.txt", first.pairs(), first.path)
+
+    folder = DATASETS.create(f"folder:root={tmp_path / 'folder'}")
+    [back] = write(f"bin:path={tmp_path / 'back.bin'},pairs={tmp_path / 'folder/pairs.txt'}", folder)
+
+    images, same = read_pack(pack)
+    assert [list(column) for column in read_pack(back)] == [images, same.tolist()]
+    with back.open("rb") as file:  # what insightface does
+        assert pickle.load(file, encoding="bytes") == (images, same.tolist())  # noqa: S301 - our own
+    listed = BENCHMARKS.create(
+        f"pairs:path={tmp_path / 'folder/pairs.txt'},root={tmp_path / 'folder'},folds=2,aligned=arcface"
+    )
+    packed = BENCHMARKS.create(f"bin:path={back},folds=2")
+    assert listed.same.tolist() == packed.same.tolist()
+    assert [a.read().tolist() for a in listed.photos] == [b.read().tolist() for b in packed.photos]
+
+
+def test_drawn_pairs_are_seeded_and_even_in_every_stretch(tmp_path, people, write):
+    specs = [f"bin:path={tmp_path / name},pairs=12,seed={seed}" for name, seed in (("a", 1), ("b", 1), ("c", 2))]
+    a, b, c = (write(spec, people, size)[0] for spec, size in zip(specs, (3, 5, 3)))
+    assert a.read_bytes() == b.read_bytes() != c.read_bytes()
+    images, same = read_pack(a)
+    assert same.tolist() == [True, False] * 6
+    label = {people.encoded(k): people.labels[k] for k in range(len(people))}
+    assert [label[left] == label[right] for left, right in zip(images[::2], images[1::2])] == same.tolist()
+
+
+def test_a_list_of_pairs_of_other_images_is_refused(tmp_path, people, write):
+    (tmp_path / "pairs.txt").write_text("ada/0 x.jpg\tada/1 x.jpg\t1\nada/0 x.jpg\tnobody/1.jpg\t0\n")
+    with pytest.raises(InputError, match=r"pairs.txt: 1 of 3 images are not in the source, the first: nobody/1.jpg"):
+        write(f"bin:path={tmp_path / 'x.bin'},pairs={tmp_path / 'pairs.txt'}", people)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5200), st.integers(0, 255)), min_size=1, max_size=6), st.integers(0, 6000))
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_damage_of_a_pack_is_one_sentence_or_none(tmp_path, changes, length):
+    data = bytearray((Path(__file__).parent / "files/pack.bin").read_bytes())
+    for place, value in changes:
+        data[place % len(data)] = value
+    path = written(tmp_path, bytes(data[:length]))
+    try:
+        found = DATASETS.create(f"bin:path={path}")
+        assert sum(len(found.encoded(k)) for k in range(len(found))) < 6000
+    except InputError as error:
+        assert "\n" not in str(error)
