@@ -53,10 +53,9 @@ class Pack(Dataset):
     ) -> None:
         path = Path(path)
         images, same = read_pack(path)
-        images, which = distinct(images)
+        images, which, self._numbers = distinct(images)
         pairs = Pairs(which[::2], which[1::2], same)
         self._file = MappedFile(path)
-        self._numbers = np.unique(which, return_index=True)[1]
         self._spans = _places(self._file, images)
         self._images = images if self._spans is None else None
         values = _components(pairs, len(images))

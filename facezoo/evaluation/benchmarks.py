@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.pack import read_pack
+from facezoo.data.pack import distinct, read_pack
 from facezoo.data.pairs import PairList, draw_pairs, read_pairs
 from facezoo.evaluation.columns import columns
 from facezoo.evaluation.folds import consecutive_folds, stratified_folds
@@ -132,10 +132,8 @@ def pack(
         folds, rule, resamples, seed: as for lfw.
     """
     images, same = read_pack(path)
-    index: dict[bytes, int] = {}
-    which = np.array([index.setdefault(image, len(index)) for image in images], np.intp)
-    first = {position: k for k, position in reversed(list(enumerate(which)))}
-    photos = [Photo(f"{path.stem} image {first[k]}", image) for image, k in index.items()]
+    images, which, first = distinct(images)
+    photos = [Photo(f"{path.stem} image {number}", image) for image, number in zip(images, first)]
     return Verification(
         path.stem,
         photos,
