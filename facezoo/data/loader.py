@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from facezoo.align import fit
 from facezoo.data.samplers import Sampler
@@ -119,7 +119,12 @@ class Samples(Dataset):
 def collate(samples: list[Sample] | InputError) -> Batch | InputError:
     if isinstance(samples, InputError):
         return samples
-    crops = torch.from_numpy(np.stack([sample.crop for sample in samples]))
+    crops = torch.empty(len(samples), *samples[0].crop.shape, dtype=torch.uint8)
+    if get_worker_info() is not None:
+        crops.share_memory_()  # written once, where the training process reads it
+    rows = crops.numpy()
+    for row, sample in zip(rows, samples, strict=True):
+        row[:] = sample.crop
     labels = torch.tensor([sample.label for sample in samples], dtype=torch.int64)
     replaced = [message for sample in samples for message in sample.replaced]
     return Batch(crops, labels, [sample.source for sample in samples], replaced)
