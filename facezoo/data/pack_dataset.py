@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +119,7 @@ class PackWriter(Writer):
     path: Path
     pairs: int | Path = 6000
     seed: int = 0
+    complete: ClassVar[bool] = False
 
     @property
     def suffix(self) -> str:

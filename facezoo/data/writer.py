@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 
 class Encoded(NamedTuple):
@@ -50,9 +50,25 @@ class Writer(ABC):
 
     Attributes:
         path: what is written: a file or a folder.
+        copies: whether `finish` copies the parts, which takes as much room again, instead of moving them.
+        ordered: whether a reader gives the samples in the order in which they were written.
+        complete: whether every sample and class is written; a verification pack holds those of its pairs.
     """
 
     path: Path
+    copies: ClassVar[bool] = True
+    ordered: ClassVar[bool] = True
+    complete: ClassVar[bool] = True
+
+    @property
+    def target(self) -> Path:
+        """What appears at once when all is done: `path`, or the folder of its own in which it has to lie."""
+        return self.path
+
+    @property
+    def pairs_file(self) -> Path | None:
+        """Where the pairs of a verification pack are listed; None where the format has no place for them."""
+        return None
 
     @property
     @abstractmethod

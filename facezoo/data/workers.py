@@ -1,0 +1,65 @@
+"""Work cut into numbered pieces, done in this process or in several."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from typing import Any, TypeVar
+
+import cv2
+
+from facezoo.types import InputError
+
+T = TypeVar("T")
+
+_work: Callable[[int], Any] | None = None
+
+
+def spread(work: Callable[[int], T], numbers: Sequence[int], workers: int) -> Iterator[tuple[int, T]]:
+    """`work(number)` for every number, given as they end; `work` is pickled once for each process.
+
+    The first error ends it: pieces that have not begun are not done. Workers end with this process, however it ends.
+
+    Raises:
+        InputError: fewer than one worker.
+    """
+    if workers < 1:
+        raise InputError(f"workers is {workers}, it must be 1 or more")
+    workers = min(workers, len(numbers))
+    if workers <= 1:
+        for number in numbers:
+            yield number, work(number)
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(work,))
+    try:
+        futures = {pool.submit(_piece, number): number for number in numbers}
+        for future in as_completed(futures):
+            yield futures.pop(future), future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start(work: Callable[[int], Any]) -> None:
+    global _work
+    _work = work
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the work
+    cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A killed parent tells nobody, and its workers would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _piece(number: int) -> Any:
+    assert _work is not None
+    return _work(number)
