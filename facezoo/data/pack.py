@@ -140,7 +140,7 @@ def _checked(path: Path, content: Any) -> tuple[list[bytes], NDArray[np.bool_]]:
 
 
 def distinct(images: Sequence[bytes]) -> tuple[list[bytes], NDArray[np.intp], NDArray[np.intp]]:
-    """The images that differ (N,) in order of appearance, which of them each one is, and where each comes first (N,)."""
+    """The images that differ (N,) in order of appearance, which of them each one is, where each comes first (N,)."""
     index: dict[bytes, int] = {}
     which = np.array([index.setdefault(image, len(index)) for image in images], np.intp)
     return list(index), which, np.unique(which, return_index=True)[1]
