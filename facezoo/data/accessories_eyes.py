@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.accessories import FACE, MIDDLE, Accessory, Canvas, Color, curve, mirrored, stroke
+from facezoo.data.accessories import Accessory
+from facezoo.data.canvas import FACE, MIDDLE, SPAN, Canvas, Color, bell, curve, mirrored, stroke
 from facezoo.registry import TRANSFORMS
 from facezoo.types import FloatArray
 
@@ -27,7 +30,6 @@ SHAPES = {
 }
 """The lens over the image-left eye, from its centre; the nose is to the right."""
 
-EYE_DISTANCE = float(FACE[1, 0] - FACE[0, 0])
 EYE_HEIGHT = float(FACE[:2, 1].mean())
 
 
@@ -50,18 +52,21 @@ def _frame(kind: str, rng: np.random.Generator) -> Frame:
     kind = names[rng.integers(len(names))] if kind == "any" else kind
     width, height, drop, apart, above, arch, share = rng.uniform(LEAST, MOST)
     thick = 0.8 + 0.5 * share if kind == "aviator" else 1.0 + 1.8 * share
-    centre = np.array([MIDDLE - EYE_DISTANCE / 2 - apart, EYE_HEIGHT + drop])
-    lens = curve(*SHAPES[kind]) * (width, height)
-    inner, outer = float(lens[:, 0].max() + centre[0]), float(lens[:, 0].min() + centre[0])
-    rim = lens * (1 + thick / ((inner - outer) / 2, 10 * height)) + centre
-    lens += centre
-    level = EYE_HEIGHT + drop - above * height
+    middle_x, middle_y = MIDDLE - SPAN / 2 - apart, EYE_HEIGHT + drop
+    lens = _lens(kind) * (width, height)
+    rim = lens * (1 + thick / (12 * width), 1 + thick / (10 * height)) + (middle_x, middle_y)
+    lens += (middle_x, middle_y)
+    inner, outer, level = float(lens[:, 0].max()), float(lens[:, 0].min()), middle_y - above * height
     bridge = curve((inner, level), (MIDDLE, level - arch), (2 * MIDDLE - inner, level), closed=False, steps=4)
-    # The temple is seen almost end on: it leaves the rim and is lost at the side of the head.
-    temple = curve((outer + 1, level - 2), (outer - 5, level - 2.5), (10, level - 1), closed=False, steps=2)
-    side = stroke(temple, np.linspace(thick, max(0.7, 0.5 * thick), len(temple)))
-    bars = (stroke(bridge, max(thick, 1.2)), side, mirrored(side))
+    # The temple is seen almost end on: it leaves the rim, narrows and is lost at the side of the head.
+    ends = np.array([(outer + 1, level - 2), (10, level - 1), (10, level - 0.3), (outer + 1, level - 2 + thick)])
+    bars = (stroke(bridge, max(thick, 1.2)), ends, mirrored(ends))
     return Frame((lens, mirrored(lens)), (rim, mirrored(rim)), bars)
+
+
+@lru_cache
+def _lens(kind: str) -> FloatArray:
+    return curve(*SHAPES[kind])
 
 
 class Eyewear(Accessory):
@@ -91,22 +96,22 @@ class Eyewear(Accessory):
         self.glaze(canvas, lenses, rng)
         canvas.lay(wire, color, opacity=0.95)
 
+    @abstractmethod
     def shade_face(self, canvas: Canvas, lenses: NDArray[np.uint8], wire: NDArray[np.uint8]) -> None:
         """The shadow on the face."""
-        raise NotImplementedError
 
+    @abstractmethod
     def glaze(self, canvas: Canvas, lenses: NDArray[np.uint8], rng: np.random.Generator) -> None:
         """The lenses."""
-        raise NotImplementedError
 
 
 def _streak(canvas: Canvas, rng: np.random.Generator, width: float) -> FloatArray:
-    """A soft oblique reflection across both lenses, 0..1, coarse."""
-    x, y = canvas.field()
+    """A soft oblique reflection across both lenses, 0..1."""
+    x, y = canvas.x, canvas.y
     offset = rng.uniform(-10, 10)
     # Both lenses mirror the same lamp, at the same place of each.
-    along = (x - MIDDLE) - np.sign(x - MIDDLE) * EYE_DISTANCE / 2 + 0.6 * (y - EYE_HEIGHT) + offset
-    return np.exp(-((along / width) ** 2))
+    along = (x - MIDDLE) - np.sign(x - MIDDLE) * SPAN / 2 + 0.6 * (y - EYE_HEIGHT) + offset
+    return bell(along, 0, width)
 
 
 @TRANSFORMS.register
@@ -131,7 +136,7 @@ class Glasses(Eyewear):
         canvas.shadow(wire, 0.2, 1.6, 0.9, 0.28)
 
     def glaze(self, canvas: Canvas, lenses: NDArray[np.uint8], rng: np.random.Generator) -> None:
-        glare = canvas.spread(_streak(canvas, rng, rng.uniform(2, 5)))
+        glare = canvas.shade_of(_streak(canvas, rng, rng.uniform(2, 5)))
         shine = (0.04 + rng.uniform(0, 0.28) * glare) * lenses
         canvas.lay(shine.astype(np.uint8), (225, 232, 240))
 
@@ -167,9 +172,8 @@ class Sunglasses(Eyewear):
 
     def glaze(self, canvas: Canvas, lenses: NDArray[np.uint8], rng: np.random.Generator) -> None:
         opacity = rng.uniform(*self.opacity)
-        _, y = canvas.field()
         glare = _streak(canvas, rng, rng.uniform(3, 7))
-        down = np.clip((y - EYE_HEIGHT) / 24 + 0.5, 0, 1)
+        down = np.clip((canvas.y - EYE_HEIGHT) / 24 + 0.5, 0, 1)
         # The sky above and the ground below, in a dark mirror.
         shade = 0.8 + rng.uniform(0.3, 1.0) * down + rng.uniform(0.2, 1.6) * glare
-        canvas.lay(lenses, self.tints[rng.integers(len(self.tints))], canvas.spread(shade), opacity)
+        canvas.lay(lenses, self.tints[rng.integers(len(self.tints))], canvas.shade_of(shade), opacity)

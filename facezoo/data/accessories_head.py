@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 import cv2
 import numpy as np
 
-from facezoo.data.accessories import MIDDLE, Accessory, Canvas, Color, curve
+from facezoo.data.accessories import Accessory
+from facezoo.data.canvas import MIDDLE, Canvas, Color, bell, curve
 from facezoo.registry import TRANSFORMS
 from facezoo.types import FloatArray
 
@@ -77,15 +78,15 @@ class Headscarf(Accessory):
         )
         cloth = canvas.shape_of((head, face), soft=0.6)
         canvas.shadow(cloth, 0, 2.0, 2.4, 0.4)
-        canvas.lay(cloth, color, canvas.spread(self._folds(canvas, brow, wide, rng)))
+        canvas.lay(cloth, color, canvas.shade_of(self._folds(canvas, brow, wide, rng)))
 
     @staticmethod
     def _folds(canvas: Canvas, brow: float, wide: float, rng: np.random.Generator) -> FloatArray:
-        x, y = canvas.field()
+        x, y = canvas.x, canvas.y
         across, down = (x - MIDDLE) / wide, (y - 66) / (66 - brow)
         distance = np.sqrt(across**2 + down**2)
         # Rolled inwards at the hem, round the head, falling back at its side.
-        shade = 1.02 - 0.35 * np.exp(-(((distance - 0.96) / 0.07) ** 2)) - 0.5 * np.maximum(distance - 1.12, 0)
+        shade = 1.02 - 0.35 * bell(distance, 0.96, 0.07) - 0.5 * np.maximum(distance - 1.12, 0)
         waves = rng.uniform(15, 24)
         drawn = waves * distance + rng.uniform(2, 5) * np.sin(across * rng.uniform(0.8, 1.6) + rng.uniform(0, 6.3))
         return shade + rng.uniform(0.06, 0.13) * np.sin(drawn + 1.6 * down)
@@ -127,8 +128,8 @@ def _crown(low: float, side: float, sag: float, high: float) -> FloatArray:
 
 
 def _round(canvas: Canvas, half: float) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """x and y of the coarse field, and the brightness of something round of this half width."""
-    x, y = canvas.field()
+    """`canvas.x`, `canvas.y` and the brightness of something round of this half width."""
+    x, y = canvas.x, canvas.y
     return x, y, 1.04 - 0.34 * np.minimum(np.abs((x - MIDDLE) / half), 1.2) ** 2.4
 
 
@@ -140,12 +141,12 @@ def _cap(canvas: Canvas, color: Color, rng: np.random.Generator) -> None:
     peak = canvas.shape_of(np.concatenate([upper, curve(*under, closed=False)[::-1]]), soft=0.6)
     canvas.shadow(cv2.max(crown, peak), 0, 6, 3.2, 0.5)  # type: ignore[arg-type]
     x, y, shade = _round(canvas, MIDDLE - side)
-    seams = np.exp(-(((x - MIDDLE) / 0.9) ** 2)) + np.exp(-(((np.abs(x - MIDDLE) - 24 - 0.2 * y) / 0.9) ** 2))
-    canvas.lay(crown, color, canvas.spread(shade - 0.12 * seams - 0.25 * np.clip((y - low + 16) / 12, 0, 1)))
+    seams = bell(x, MIDDLE, 0.9) + bell(np.abs(x - MIDDLE) - 0.2 * y, 24, 0.9)
+    canvas.lay(crown, color, canvas.shade_of(shade - 0.12 * seams - 0.25 * np.clip((y - low + 16) / 12, 0, 1)))
     bent = (y - low) / 10 + 0.5 * ((x - MIDDLE) / 36) ** 2
     stitches = 0.05 * np.sin(bent * 12)
-    lit = 1.1 - 0.18 * np.clip(bent, -1, 1.2) - 0.3 * np.exp(-(((bent + 1.05) / 0.16) ** 2)) + stitches
-    canvas.lay(peak, color, canvas.spread(lit))
+    lit = 1.1 - 0.18 * np.clip(bent, -1, 1.2) - 0.3 * bell(bent, -1.05, 0.16) + stitches
+    canvas.lay(peak, color, canvas.shade_of(lit))
 
 
 def _beanie(canvas: Canvas, color: Color, rng: np.random.Generator) -> None:
@@ -160,8 +161,8 @@ def _beanie(canvas: Canvas, color: Color, rng: np.random.Generator) -> None:
     edge = low - 5 + 5 * across**2
     above = edge - fold
     band = np.clip((y - above) / 1.5, 0, 1)
-    knit = 0.1 * ribs * (0.5 + 0.5 * band) - 0.22 * np.exp(-(((y - above + 0.8) / 1.3) ** 2))
-    canvas.lay(whole, color, canvas.spread(shade + knit - 0.12 * np.exp(-(((y - edge) / 1.6) ** 2))))
+    knit = 0.1 * ribs * (0.5 + 0.5 * band) - 0.22 * bell(y - above, -0.8, 1.3)
+    canvas.lay(whole, color, canvas.shade_of(shade + knit - 0.12 * bell(y - edge, 0, 1.6)))
 
 
 def _brim(canvas: Canvas, color: Color, rng: np.random.Generator) -> None:
@@ -174,6 +175,6 @@ def _brim(canvas: Canvas, color: Color, rng: np.random.Generator) -> None:
     canvas.shadow(cv2.max(crown, brim), 0, 8, 4.0, 0.5)  # type: ignore[arg-type]
     x, y, shade = _round(canvas, MIDDLE - side)
     ribbon = np.clip((y - low + 18) / 1.2, 0, 1)
-    canvas.lay(crown, color, canvas.spread(shade - 0.5 * ribbon * shade))
-    inside = np.exp(-(((y - low - 3) / 3.0) ** 2))
-    canvas.lay(brim, color, canvas.spread(1.08 - 0.004 * np.abs(x - MIDDLE) - 0.25 * inside))
+    canvas.lay(crown, color, canvas.shade_of(shade - 0.5 * ribbon * shade))
+    inside = bell(y, low + 3, 3)
+    canvas.lay(brim, color, canvas.shade_of(1.08 - 0.004 * np.abs(x - MIDDLE) - 0.25 * inside))

@@ -8,7 +8,8 @@ from typing import ClassVar, Literal
 import cv2
 import numpy as np
 
-from facezoo.data.accessories import MIDDLE, Accessory, Canvas, Color, curve, mirrored, stroke
+from facezoo.data.accessories import Accessory
+from facezoo.data.canvas import MIDDLE, Canvas, Color, bell, curve, mirrored, stroke
 from facezoo.registry import TRANSFORMS
 from facezoo.types import FloatArray
 
@@ -56,7 +57,7 @@ class Mask(Accessory):
         canvas.lay(straps, STRAP if kind != "cloth" and min(color) > 60 else color, 0.85, 0.8)
         # The hem is sewn double and bends away from the light.
         hem = 0.7 + canvas.blurred(cloth, 1.0) * np.float32(0.3 / 255)
-        canvas.lay(cloth, color, canvas.spread(_shade(kind, canvas, top, low, rng)) * hem)
+        canvas.lay(cloth, color, canvas.shade_of(_shade(kind, canvas, top, low, rng)) * hem)
 
 
 def _outline(kind: str, top: float, side: float, low: float) -> tuple[FloatArray, tuple[tuple[float, float], ...]]:
@@ -87,27 +88,23 @@ def _straps(corners: tuple[tuple[float, float], ...], rng: np.random.Generator) 
 
 
 def _shade(kind: str, canvas: Canvas, top: float, low: float, rng: np.random.Generator) -> FloatArray:
-    """Coarse brightness of the cloth: round over the cheeks, with pleats, a seam or folds."""
-    x, y = canvas.field()
-    across = (x - MIDDLE) / 36
-    shade = 1.03 - 0.3 * np.minimum(np.abs(across), 1.3) ** 2.5
-    down = (y - top) / (low - top)
-    shade -= 0.22 * np.clip(down - 0.62, 0, 1) ** 1.2
-    nose = np.exp(-((across / 0.22) ** 2) - ((down - 0.2) / 0.2) ** 2)
-    shade += 0.07 * nose - 0.06 * np.exp(-(((np.abs(across) - 0.3) / 0.13) ** 2) - ((down - 0.22) / 0.25) ** 2)
+    """Brightness of the cloth over `canvas.x` and `canvas.y`: round over the cheeks, with pleats, a seam or folds."""
+    x, y = canvas.x, canvas.y
+    across, down = (x - MIDDLE) / 36, (y - top) / (low - top)
+    aside = np.abs(across)
+    shade = (1.03 - 0.3 * np.minimum(aside, 1.3) ** 2.5) - 0.22 * np.maximum(down - 0.62, 0) ** 1.2
+    shade += 0.07 * bell(across, 0, 0.22) * bell(down, 0.2, 0.2)
+    shade -= 0.06 * bell(aside, 0.3, 0.13) * bell(down, 0.22, 0.25)
     if kind == "surgical":
         first, gap = rng.uniform(0.3, 0.36), rng.uniform(0.15, 0.19)
         for pleat in range(PLEATS):
-            height = down - first - gap * pleat - 0.06 * across**2 * (pleat - 0.6)
-            shade += 0.05 * np.exp(-(((height + 0.03) * 38) ** 2)) - 0.17 * np.exp(-(((height - 0.005) * 45) ** 2))
-        wire = down - 0.06 - 0.16 * across**2
-        shade -= 0.06 * np.exp(-((wire * 40) ** 2))
+            height = down - (first + gap * pleat + 0.06 * across**2 * (pleat - 0.6))
+            shade += 0.05 * bell(height, -0.03, 0.026) - 0.17 * bell(height, 0.005, 0.022)
+        shade -= 0.06 * bell(down - 0.16 * across**2, 0.06, 0.025)
     elif kind == "ffp2":
-        shade -= 0.2 * np.exp(-((across * 28) ** 2)) - 0.05 * np.exp(-(((across - 0.06) * 24) ** 2))
-        shade -= 0.05 * np.abs(across)
+        shade -= 0.2 * bell(across, 0, 0.036) + 0.05 * bell(across, 0.06, 0.042) + 0.05 * aside
     else:
-        seam = np.abs(across) - 0.02 - 0.05 * (down - 0.4) ** 2
-        shade -= 0.08 * np.exp(-((seam * 26) ** 2))
+        shade -= 0.08 * bell(aside - 0.05 * (down - 0.4) ** 2, 0.02, 0.038)
         slope, phase = rng.uniform(0.5, 1.1), rng.uniform(0, 6.3)
-        shade += 0.05 * np.abs(across) * np.sin(14 * (down + slope * np.abs(across)) + phase)
+        shade += 0.05 * aside * np.sin(14 * down + (14 * slope * aside + phase))
     return shade
