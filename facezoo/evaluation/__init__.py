@@ -1,7 +1,7 @@
 """Benchmarks, the scores they give, and the reports that say how the scores were taken."""
 
 from facezoo.data.pairs import draw_pairs
-from facezoo.evaluation import benchmarks, identification, ijb_files, megaface
+from facezoo.evaluation import all_pairs, benchmarks, identification, ijb_files, megaface
 from facezoo.evaluation.folds import fold_accuracy
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import Report, read_json, table, to_json, write_json
@@ -12,6 +12,7 @@ __all__ = [
     "Photo",
     "Report",
     "Verification",
+    "all_pairs",
     "benchmarks",
     "draw_pairs",
     "embed_photos",

@@ -1,0 +1,294 @@
+"""Every photo of a folder against every other: error rates far below what a list of pairs can show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.evaluation.benchmarks import people
+from facezoo.evaluation.columns import columns
+from facezoo.evaluation.intervals import error_bound
+from facezoo.evaluation.metrics import OperatingPoint, Tally, auc, eer, min_dcf, tar_at_far
+from facezoo.evaluation.operating import (
+    draw_identities,
+    group_counts,
+    operating_points,
+    pair_intervals,
+    suspects,
+)
+from facezoo.evaluation.pair_counts import KEEP, Equal, PairCounts, count_pairs
+from facezoo.evaluation.photos import Photo
+from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
+from facezoo.evaluation.scored_pairs import Part, ScoredPairs, thinned_roc
+from facezoo.evaluation.verification import BINS, MISTAKES, far_name
+from facezoo.registry import BENCHMARKS
+from facezoo.types import FloatArray, InputError
+
+FARS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+
+
+@dataclass(frozen=True, eq=False)
+class AllPairs:
+    """TAR down to an FAR of 1e-8 from all N (N - 1) / 2 pairs of photos, none of whose scores is stored.
+
+    A pair with a photo in which no face was found is never accepted.
+
+    Attributes:
+        name: of the benchmark.
+        photos: in the order of the embeddings.
+        identity: of each photo, (N,).
+        aligned: alignment template of photos that are crops already; None for raw photos.
+        equal: whether every pair counts alike, or every identity and pair of identities.
+        fars: targets.
+        keep: impostor scores held singly; see `pair_counts.count_pairs`.
+        state: file from which an interrupted count goes on.
+        p_target, miss, false_alarm: of the detection cost, see `metrics.min_dcf`.
+        resamples, seed: of the bootstrap over identities; 0 leaves it out.
+        notes: what a reader of the report should know, by word.
+        parts: what columns beside the photos add to the report.
+    """
+
+    name: str
+    photos: Sequence[Photo]
+    identity: NDArray[np.intp]
+    aligned: str | None = None
+    equal: Equal = "pairs"
+    fars: Sequence[float] = FARS
+    keep: int = KEEP
+    state: Path | None = None
+    p_target: float = 0.01
+    miss: float = 1.0
+    false_alarm: float = 1.0
+    resamples: int = 1000
+    seed: int = 0
+    notes: Mapping[str, str | int] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.resamples < 0:
+            raise InputError(f"{self.name}: resamples is {self.resamples}, it must be 0 or more")
+        if wrong := [far for far in self.fars if not 0 < far < 1]:
+            raise InputError(f"{self.name}: {wrong[0]} is no rate of false matches, which lies between 0 and 1")
+
+    def count(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> PairCounts:
+        """The counts of all pairs, exact at the targets."""
+        counts = count_pairs(
+            embeddings,
+            self.identity,
+            failed,
+            equal=self.equal,
+            keep=self.keep,
+            state=self.state,
+            what=f"{self.name}: all pairs",
+        )
+        return counts.settled(embeddings, self.fars)
+
+    def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
+        """The report for embeddings (N, D), normalised or not, and the photos without a face (N,)."""
+        counts = self.count(embeddings, failed)
+        return self.report(counts, embeddings)
+
+    def report(self, counts: PairCounts, embeddings: FloatArray) -> Report:
+        """As `score`, from counts that were taken already."""
+        tallied = counts.tally()
+        points = [tar_at_far(tallied, far) for far in self.fars]
+        metrics: dict[str, float | None] = {
+            "eer": eer(tallied),
+            "auc": auc(tallied),
+            "min_dcf": min_dcf(tallied, self.p_target, self.miss, self.false_alarm),
+        }
+        unmeasurable: dict[str, str | int | float] = {}
+        pairs = counts.impostor_pairs
+        for point in points:
+            key, measurable = far_name(point.far), point.far * pairs >= 1
+            metrics[f"tar@far={key}"] = point.tar if measurable else None
+            metrics[f"fnmr@fmr={key}"] = 1 - point.tar if measurable else None
+            if measurable:
+                metrics[f"threshold@far={key}"], metrics[f"fmr@far={key}"] = point.threshold, point.fmr
+            else:
+                unmeasurable[f"tar@far={key}"] = (
+                    f"not measurable: {pairs:,} impostor pairs show an FMR below {error_bound(pairs):.1e} at best "
+                    "(95 %, rule of three)"
+                )
+        report = Report(
+            self.name,
+            metrics,
+            self._intervals(counts, tallied, metrics),
+            {"roc": thinned_roc(tallied), "histogram": _histogram(tallied)},
+            self._protocol(counts) | unmeasurable,
+            self._mistakes(counts, points, embeddings),
+            tables=self._suspects(counts, embeddings),
+        )
+        for part in self.parts:
+            report = part(report, self._scored(counts))
+        return report
+
+    def _intervals(
+        self, counts: PairCounts, tallied: Tally, metrics: Mapping[str, float | None]
+    ) -> dict[str, Interval]:
+        found = pair_intervals(counts, tallied, self.fars, self.resamples, self.seed)
+        found |= {
+            key.replace("fnmr@far", "fnmr@fmr"): interval
+            for key, interval in found.items()
+            if key.startswith("fnmr@far")
+        }
+        for point in operating_points(counts, self.fars, resamples=0):
+            key = far_name(point.target)
+            if point.measurable and "fnmr" in point.intervals:
+                none = point.intervals["fnmr"]
+                found[f"fnmr@fmr={key}"] = none
+                found[f"tar@far={key}"] = Interval(1 - none.high, 1.0, none.level, none.method)
+        return {key: interval for key, interval in found.items() if metrics.get(key) is not None}
+
+    def _protocol(self, counts: PairCounts) -> dict[str, str | int | float]:
+        missed = int(counts.failed.sum())
+        words: dict[str, str | int | float] = {
+            "pairs": counts.genuine_pairs + counts.impostor_pairs,
+            "genuine pairs": counts.genuine_pairs,
+            "impostor pairs": counts.impostor_pairs,
+            "photos": len(counts.identity),
+            "identities": len(counts.sizes),
+            "score": "cosine",
+            "weights": {
+                "pairs": "every pair counts alike",
+                "identities": "every identity counts alike, and every pair of identities",
+            }[self.equal],
+            "exactness": (
+                f"the {len(counts.impostor.scores):,} highest impostor scores and the {len(counts.genuine.scores):,} "
+                "lowest genuine ones are held singly, in float64 wherever a target decides; all others are counted in "
+                "bins of 3.1e-5, to the disadvantage of the model"
+            ),
+            NO_FACE: missed,
+        }
+        if missed:
+            words["pairs without a comparison"] = "never accepted, so a genuine one is a false non-match"
+            left = counts.totals()[0] - counts.failed_genuine.sum()
+            words["genuine pairs compared"] = f"{left:,.0f}"
+        return {**words, **self.notes}
+
+    def _mistakes(
+        self, counts: PairCounts, points: Sequence[OperatingPoint], embeddings: FloatArray
+    ) -> tuple[Mistake, ...]:
+        """The highest impostor and the lowest genuine pairs beyond the threshold of the strictest FAR measured."""
+        measured = [point for point in points if point.far * counts.impostor_pairs >= 1]
+        if not len(self.photos) or not measured:
+            return ()
+        threshold = measured[-1].threshold
+        found = []
+        for end, sign, same in ((counts.impostor, 1, False), (counts.genuine, -1, True)):
+            for left, right, score in zip(end.left[:MISTAKES], end.right[:MISTAKES], sign * end.scores, strict=False):
+                if (score >= threshold) != same:
+                    found.append(Mistake(self.photos[left].name, self.photos[right].name, same, float(score)))
+        return tuple(found)
+
+    def _suspects(
+        self, counts: PairCounts, embeddings: FloatArray
+    ) -> dict[str, tuple[tuple[str | int | float | None, ...], ...]]:
+        if not len(self.photos):
+            return {}
+        rows = [
+            (self.photos[found.left].name, self.photos[found.right].name, found.score, found.why)
+            for found in suspects(counts, embeddings)
+        ]
+        return {"Impostor pairs that may be wrong labels": (("photo", "photo", "cosine", "why"), *rows)} if rows else {}
+
+    def _scored(self, counts: PairCounts) -> ScoredPairs:
+        """The pairs that are held, for the parts."""
+        genuine, impostor = counts.genuine, counts.impostor
+        left, right = (
+            np.concatenate(sides) for sides in ((impostor.left, genuine.left), (impostor.right, genuine.right))
+        )
+        same = np.arange(len(left)) >= len(impostor.left)
+        plain = np.concatenate([impostor.weights, genuine.weights])
+        who, other = counts.identity[left], counts.identity[right]
+
+        def weigh(drawn: FloatArray | None, chosen: NDArray[np.integer]) -> FloatArray:
+            if drawn is None:
+                return plain[chosen]
+            first = drawn[who[chosen]]
+            return plain[chosen] * np.where(same[chosen], first, first * drawn[other[chosen]])
+
+        def totals(groups: NDArray[np.integer], number: int, drawn: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+            return group_counts(counts, groups, number, drawn)
+
+        lowest = -np.inf if impostor.complete else float(impostor.scores[-1]) if len(impostor.scores) else np.inf
+        method = f"bootstrap over identities, {self.resamples} resamples, seed {self.seed}, percentile"
+        return ScoredPairs(
+            left,
+            right,
+            same,
+            np.concatenate([impostor.scores, -genuine.scores]),
+            weigh,
+            totals,
+            lambda: draw_identities(len(counts.sizes), self.resamples, self.seed),
+            self.resamples,
+            method,
+            lowest,
+        )
+
+
+def _histogram(tallied: Tally) -> dict[str, list[float]]:
+    """Share of genuine and impostor weight in each of 100 bins over the range of the scores."""
+    edges = np.histogram_bin_edges(tallied.scores[[0, -1]], BINS)
+    kinds = {
+        "genuine": (tallied.genuine, tallied.genuine_total),
+        "impostor": (tallied.impostor, tallied.impostor_total),
+    }
+    shares = {
+        kind: (np.histogram(tallied.scores, edges, weights=weights)[0] / total).tolist()
+        for kind, (weights, total) in kinds.items()
+    }
+    return {"edges": edges.tolist(), **shares}
+
+
+@BENCHMARKS.register
+def all_pairs(
+    root: Path,
+    aligned: str | None = None,
+    landmarks: Path | Literal["auto"] | None = None,
+    equal: Equal = "pairs",
+    keep: int = KEEP,
+    state: Path | None = None,
+    p_target: float = 0.01,
+    miss: float = 1.0,
+    false_alarm: float = 1.0,
+    groups: str | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> AllPairs:
+    """All pairs of the photos of a folder with one folder for each person: FMR down to 1e-8.
+
+    Args:
+        root: folder of the people.
+        aligned, landmarks, groups, resamples: as for lfw.
+        equal: every pair counts alike, or every identity (genuine) and pair of identities (impostor).
+        keep: impostor scores held singly, 12 bytes each.
+        state: file from which an interrupted count goes on; removed at the end.
+        p_target: share of genuine attempts that is expected in use, for the detection cost.
+        miss, false_alarm: cost of a false non-match and of a false match.
+        seed: of the bootstrap.
+    """
+    photos, identity, left_out = people(root, aligned, landmarks)
+    notes = {"photos in no person's folder": f"left out: {left_out}"} if left_out else {}
+    return AllPairs(
+        root.name,
+        photos,
+        identity,
+        aligned,
+        equal,
+        FARS,
+        keep,
+        state,
+        p_target,
+        miss,
+        false_alarm,
+        resamples,
+        seed,
+        notes,
+        columns([photo.name for photo in photos], groups),
+    )

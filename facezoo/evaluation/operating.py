@@ -1,0 +1,270 @@
+"""Operating points for people who run a system: a threshold for an FMR, how sure it is, and what makes it doubtful."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.evaluation.intervals import LEVEL, bootstrap, error_bound
+from facezoo.evaluation.metrics import RULE_OF_THREE, Tally, eer, tar_at_far
+from facezoo.evaluation.pair_counts import PairCounts
+from facezoo.evaluation.report import Interval
+from facezoo.evaluation.tails import cosines
+from facezoo.evaluation.verification import far_name
+from facezoo.types import FloatArray, InputError, unit
+
+RULE_OF_THIRTY = 30
+"""So many errors must be seen for a rate to be known to a third of itself with 90 % confidence."""
+
+DUPLICATE = 0.98
+"""Cosine that two different photos hardly reach with any model: one of them is most likely a copy of the other."""
+
+SUSPECTS = 20
+CANDIDATES = 5000
+"""Impostor pairs from the top that are looked through for suspects."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A threshold for an FMR, from all pairs of some photos.
+
+    Attributes:
+        target: the FMR that must not be exceeded.
+        threshold: the smallest cosine that keeps it.
+        fmr, fnmr: what was seen at the threshold.
+        false_matches: weight of the impostor pairs accepted.
+        measurable: whether there are at least 1 / target impostor pairs.
+        intervals: of `threshold`, `fmr` and `fnmr`, as far as they are known.
+        warnings: sentences on how far the numbers carry.
+    """
+
+    target: float
+    threshold: float
+    fmr: float
+    fnmr: float
+    false_matches: float
+    measurable: bool
+    intervals: Mapping[str, Interval]
+    warnings: tuple[str, ...]
+
+
+def operating_points(counts: PairCounts, targets: Sequence[float], resamples: int = 1000, seed: int = 0) -> list[Point]:
+    """The conservative threshold of each target, with intervals by drawing identities.
+
+    Args:
+        counts: settled at the targets.
+    """
+    tallied = counts.tally()
+    found = [tar_at_far(tallied, target) for target in targets]
+    intervals = pair_intervals(counts, tallied, targets, resamples, seed)
+    points = []
+    for target, point in zip(targets, found, strict=True):
+        key = far_name(target)
+        matches = point.fmr * tallied.impostor_total
+        own = {kind: intervals[f"{kind}@far={key}"] for kind in KINDS if f"{kind}@far={key}" in intervals}
+        own |= _without_error(counts, point.fmr, 1 - point.tar)
+        words = sample_warnings(counts, target, matches)
+        points.append(Point(target, point.threshold, point.fmr, 1 - point.tar, matches, point.measurable, own, words))
+    return points
+
+
+KINDS = ("threshold", "fmr", "fnmr")
+
+
+def _without_error(counts: PairCounts, fmr: float, fnmr: float) -> dict[str, Interval]:
+    """Where no error was seen, every resample repeats it: the rule of three stands instead."""
+    found = {}
+    for kind, rate, trials, what in (
+        ("fmr", fmr, counts.impostor_pairs, "impostor pairs"),
+        ("fnmr", fnmr, int((counts.sizes > 1).sum()), "identities"),
+    ):
+        if rate == 0:
+            found[kind] = Interval(0.0, error_bound(trials), LEVEL, f"rule of three, no error in {trials:,} {what}")
+    return found
+
+
+def sample_warnings(counts: PairCounts, target: float, matches: float) -> tuple[str, ...]:
+    """What the number of pairs and people forbids to conclude at a target FMR."""
+    pairs, people = counts.impostor_pairs, len(counts.sizes)
+    words = []
+    if pairs * target < 1:
+        words.append(
+            f"not measurable: {pairs:,} impostor pairs show an FMR below {RULE_OF_THREE / pairs:.1e} at best (95 %, "
+            f"rule of three); {math.ceil(1 / target):,} pairs or more are needed, such as of "
+            f"{_photos_for(1 / target):,} photos"
+        )
+    elif pairs * target < RULE_OF_THIRTY:
+        words.append(
+            f"few errors: the threshold rests on {matches:.0f} false matches, {RULE_OF_THIRTY} are needed to know the "
+            f"rate to a third (rule of thirty); that takes {math.ceil(RULE_OF_THIRTY / target):,} impostor pairs, such "
+            f"as of {_photos_for(RULE_OF_THIRTY / target):,} photos"
+        )
+    if people < RULE_OF_THIRTY:
+        words.append(f"few people: {people} identities hardly stand for those the system will meet")
+    return tuple(words)
+
+
+def _photos_for(pairs: float) -> int:
+    """Photos of different people that give so many pairs."""
+    return math.ceil((1 + math.sqrt(1 + 8 * pairs)) / 2)
+
+
+def draw_identities(people: int, resamples: int, seed: int) -> Iterator[FloatArray]:
+    """How often each identity is drawn, (I,), with replacement."""
+    generator = np.random.default_rng(seed)
+    for _ in range(resamples):
+        yield np.bincount(generator.integers(people, size=people), minlength=people).astype(np.float64)
+
+
+def pair_intervals(
+    counts: PairCounts, tallied: Tally, targets: Sequence[float], resamples: int, seed: int
+) -> dict[str, Interval]:
+    """Intervals over identities of `tar`, `fnmr`, `threshold` and `fmr` at the targets, and of `eer`.
+
+    An identity drawn w times gives its genuine pairs the weight w, a pair of identities the product. All weights of
+    the bulk follow from the numbers of photos, so only the pairs near the thresholds are gone through. The interval
+    of `threshold` and `fnmr` lets the threshold move with the resample; `fmr` is that at the threshold found.
+    A target of which the end of the impostor scores holds less than twice the pairs has none.
+    """
+    if not resamples:
+        return {}
+    impostor, genuine = counts.impostor, counts.genuine
+    total = tallied.impostor_total
+    share = np.cumsum(impostor.weights) / total
+    reach = 1.0 if impostor.complete else float(share[-1]) / 2 if len(share) else 0.0
+    points = {far_name(f): tar_at_far(tallied, f) for f in targets if f <= reach and f * counts.impostor_pairs >= 1}
+    equal = eer(tallied)
+    rates = [point.far for point in points.values()]
+    if equal is not None and equal <= reach and genuine.complete:
+        rates.append(equal)
+    else:
+        equal = None
+    if not rates:
+        return {}
+    depth = min(len(share), int(np.searchsorted(share, 2 * max(rates), side="right")) + 1000)
+    scores, weights = impostor.scores[:depth], impostor.weights[:depth]
+    left, right = counts.identity[impostor.left[:depth]], counts.identity[impostor.right[:depth]]
+    tie = np.searchsorted(-scores, -scores)  # first of the equal scores
+    mine = counts.identity[genuine.left]
+    # So many genuine pairs lie at each impostor score or below it; they are held from the lowest up.
+    rejected = np.searchsorted(-genuine.scores, scores, side="right")
+    known = genuine.complete | (rejected < len(genuine.scores))
+    accepted = {key: int(np.searchsorted(-scores, -point.threshold, side="right")) for key, point in points.items()}
+    lost = counts.failed_genuine
+
+    def measure(drawn: FloatArray) -> Mapping[str, float | None]:
+        genuine_total, impostor_total = counts.totals(drawn)
+        if not genuine_total or not impostor_total:
+            return {}
+        seen = np.cumsum(weights * drawn[left] * drawn[right]) / impostor_total
+        missed = np.append(0, np.cumsum(genuine.weights * drawn[mine])) + float(lost @ drawn)
+        found: dict[str, float | None] = {}
+        for key, point in points.items():
+            place = int(np.searchsorted(seen, point.far, side="right"))
+            if place < depth:
+                found[f"threshold@far={key}"] = float(np.nextafter(scores[place], np.inf))
+                if known[place]:
+                    found[f"fnmr@far={key}"] = float(missed[rejected[place]] / genuine_total)
+                    found[f"tar@far={key}"] = 1 - float(missed[rejected[place]] / genuine_total)
+            found[f"fmr@far={key}"] = float(seen[accepted[key] - 1]) if accepted[key] else 0.0
+        if equal is not None:
+            fnmr = missed[rejected] / genuine_total  # just above each score
+            fmr = np.append(0, seen)[tie]
+            cross = int(np.argmax(fmr >= fnmr))
+            if cross:
+                gap, last = fmr[cross] - fnmr[cross], fnmr[cross - 1] - fmr[cross - 1]
+                step = last / (gap + last) if gap + last > 0 else 0.0
+                found["eer"] = float(fmr[cross - 1] + step * (fmr[cross] - fmr[cross - 1]))
+        return found
+
+    method = f"bootstrap over identities, {resamples} resamples, seed {seed}, percentile"
+    ranges = bootstrap(measure, draw_identities(len(counts.sizes), resamples, seed))
+    return {name: Interval(*ends, LEVEL, method) for name, ends in ranges.items()}
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """An impostor pair that looks like one person, or like one photo."""
+
+    left: int
+    right: int
+    score: float
+    why: str
+
+
+def suspects(counts: PairCounts, embeddings: FloatArray) -> list[Suspect]:
+    """Of the highest impostor pairs those that may be wrong labels: they would set the threshold in place of strangers.
+
+    Two photos of a cosine of `DUPLICATE` or more are taken for copies. Two identities whose photos are on average
+    more alike than the lower quarter of genuine pairs are taken for one person. One pair is named for two identities.
+    """
+    end, identity = counts.impostor, counts.identity
+    if not len(counts.genuine.scores):
+        return []
+    usual = float(np.quantile(-counts.genuine.scores, 0.25)) if counts.genuine.complete else None
+    found: dict[tuple[int, int], Suspect] = {}
+    means: dict[int, FloatArray] = {}
+
+    def mean(person: int) -> FloatArray:
+        if person not in means:
+            photos = np.flatnonzero((identity == person) & ~counts.failed)
+            means[person] = unit(np.asarray(embeddings[photos], np.float64)).mean(axis=0)
+        return means[person]
+
+    for left, right in zip(end.left[:CANDIDATES], end.right[:CANDIDATES], strict=True):
+        people = (int(identity[left]), int(identity[right]))
+        if people in found or (usual is None and len(found) >= SUSPECTS):
+            continue
+        score = float(cosines(embeddings, np.array([left]), np.array([right]))[0])
+        together = float(mean(people[0]) @ mean(people[1]))
+        if score >= DUPLICATE:
+            found[people] = Suspect(int(left), int(right), score, "copies of one photo under two names")
+        elif usual is not None and together >= usual:
+            words = f"one person under two names: their photos have a mean cosine of {together:.3f}"
+            found[people] = Suspect(int(left), int(right), score, words)
+        if len(found) == SUSPECTS:
+            break
+    return list(found.values())
+
+
+def squared_distance(cosine: float) -> float:
+    """Squared L2 distance of two unit vectors, 0 .. 4: another project accepts below it."""
+    return 2 - 2 * cosine
+
+
+def angle(cosine: float) -> float:
+    """Angle between two embeddings, degrees, 0 .. 180."""
+    return math.degrees(math.acos(min(1.0, max(-1.0, cosine))))
+
+
+def cosine_of(squared: float) -> float:
+    """The cosine at a squared L2 distance of unit vectors."""
+    if not 0 <= squared <= 4:
+        raise InputError(f"distance: {squared} is no squared distance of unit vectors, which lies between 0 and 4")
+    return 1 - squared / 2
+
+
+def group_counts(
+    counts: PairCounts, groups: NDArray[np.integer], number: int, drawn: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
+    """Weight of all impostor (G, G) and genuine pairs (G,) by the groups of their photos (N,), -1 in none.
+
+    Args:
+        drawn: how often each identity is drawn, (I,).
+    """
+    known = groups >= 0
+    people = len(counts.sizes)
+    flat = np.bincount(counts.identity[known] * number + groups[known], minlength=people * number)
+    photos = flat.reshape(people, number).astype(np.float64)
+    w = np.ones(people) if drawn is None else drawn
+    same = photos * (photos - 1) / 2
+    if counts.equal == "identities":
+        n = counts.sizes.astype(np.float64)[:, None]
+        photos, same = photos / n, same / np.maximum(n * (n - 1) / 2, 1)
+    all_of = w @ photos
+    impostor = np.outer(all_of, all_of) - (photos * (w**2)[:, None]).T @ photos
+    return impostor - np.diag(np.diagonal(impostor)) / 2, w @ same
