@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from facezoo.cli.data import commands
+
+if TYPE_CHECKING:
+    from facezoo.data.transforms import Row
 
 PAGE = (".html", ".htm")
 
@@ -30,7 +33,7 @@ def preview(
     Without transforms and config, every transform there is has its row.
 
     Args:
-        data: spec string of a dataset, such as folder:root=faces.
+        data: path of a dataset, or its spec string such as rec:path=train.rec.
         out: an image (.jpg, .png) or a page (.html).
         transforms: spec strings, in order.
         config: take the transforms of this training configuration first.
@@ -40,9 +43,10 @@ def preview(
         seed: other seeds give other crops and other draws.
     """
     from facezoo.config import load_config
+    from facezoo.data.opening import open_dataset
     from facezoo.data.transforms import draw_crops, preview_rows, sheet
     from facezoo.image import write_image
-    from facezoo.registry import DATASETS, TRANSFORMS
+    from facezoo.registry import TRANSFORMS
     from facezoo.types import InputError
 
     specs = [*(load_config(config).data.transforms if config else ()), *(transforms or ())]
@@ -50,7 +54,7 @@ def preview(
         raise InputError(f"--draws is {draws}, it must be 0 or more")
     if not specs and config is None:
         specs, draws = TRANSFORMS.names(), 0
-    rows = preview_rows(draw_crops(DATASETS.create(data), crops, size, seed), specs, draws, seed)
+    rows = preview_rows(draw_crops(open_dataset(data), crops, size, seed), specs, draws, seed)
     if out.suffix.lower() in PAGE:
         _write_page(out, data, rows)
     else:
@@ -58,7 +62,7 @@ def preview(
     print(f"{out}: {len(rows)} rows of {len(rows[0].crops)} crops")
 
 
-def _write_page(out: Path, data: str, rows: list) -> None:
+def _write_page(out: Path, data: str, rows: list[Row]) -> None:
     import numpy as np
 
     from facezoo.evaluation.html import Section, figures, page, picture
@@ -76,16 +80,16 @@ def colors(data: str, /, *, images: int = 5000, seed: int = 0) -> None:
     """Print the `pca_noise` of a dataset: the main axes along which the colours of its pixels vary.
 
     Args:
-        data: spec string of a dataset.
+        data: path of a dataset, or its spec string.
         images: drawn at random; all if there are no more.
         seed: other seeds draw other images.
     """
     from facezoo import progress
+    from facezoo.data.opening import open_dataset
     from facezoo.data.photometric import principal_colors
     from facezoo.data.transforms import draw_samples
-    from facezoo.registry import DATASETS
 
-    source = DATASETS.create(data)
+    source = open_dataset(data)
     samples = draw_samples(source, images, seed)
     values, vectors = principal_colors(progress.track(map(source.read, samples), "colors", "images", len(samples)))
     rows = ",".join(f"({','.join(f'{value:.4f}' for value in row)})" for row in vectors)
