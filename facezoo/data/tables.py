@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -51,6 +51,7 @@ class Table:
         self.path = storage.files[number].path
         pa = pyarrow(self.path)
         self._file: Any = None
+        self._stream: BinaryIO | None = None
         with reported(self.path):
             if self.path.endswith(".arrow"):
                 if storage.remote:
@@ -62,7 +63,8 @@ class Table:
                     self._batches = list(reader)  # mapped, not read
                 self.rows = [batch.num_rows for batch in self._batches]
             else:
-                self._file = pa.parquet.ParquetFile(storage.open(number))
+                self._stream = storage.open(number)
+                self._file = pa.parquet.ParquetFile(self._stream)
                 self.schema, metadata = self._file.schema_arrow, self._file.metadata
                 groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
                 self.rows = [group.num_rows for group in groups]
@@ -71,6 +73,11 @@ class Table:
                         f"{self.path}: a row group of {largest:,} bytes, {MAX_GROUP_BYTES:,} are read; write it anew "
                         "with fewer rows in a group"
                     )
+
+    def __del__(self) -> None:
+        stream = getattr(self, "_stream", None)  # also where `__init__` has failed
+        if stream is not None:
+            stream.close()
 
     def column(self, group: int, name: str, field: str | None = None) -> Any:
         """A column of a group, or one field of its structures, as a pyarrow array."""
