@@ -19,7 +19,7 @@ LEVELS = [
     {"modes", "checkpoint", "evaluation"},
     {"gallery", "embedder"},
     {"run", "plan", "state", "head_file"},
-    {"train", "validation", "identities", "sdk", "export", "imports", "measure", "quality", "mask"},
+    {"train", "validation", "identities", "curation", "sdk", "export", "imports", "measure", "quality", "mask"},
     {"demo"},
     {"cli", "serve", "__main__"},
 ]

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
-
 from facezoo.cli.app import app, print_json
+from facezoo.cli.models import model_digest
 from facezoo.types import InputError
-
-if TYPE_CHECKING:
-    from facezoo.embedder import Embedder
 
 NOTES = (
     "pair list",
@@ -69,7 +65,7 @@ def evaluate(
     stated = read_contract(contract) if contract else None
     embed = load_embedder(model, contract=stated, batch_size=batch_size, device=device, flip=flip)
     locate = FaceAnalyzer(detector).locate if any(evaluation.needs_locate(benchmark) for benchmark in made) else None
-    embeddings_of = Features(features, _digest(model, embed), detector) if features else evaluation.embed_photos
+    embeddings_of = Features(features, model_digest(model, embed), detector) if features else evaluation.embed_photos
     reports = [evaluation.evaluate(benchmark, embed, locate, embeddings_of=embeddings_of) for benchmark in made]
     if out:
         evaluation.write_json(reports, out)
@@ -83,17 +79,3 @@ def evaluate(
         for note in NOTES:
             if note in report.protocol:
                 print(f"{report.name}: {note}: {report.protocol[note]}")
-
-
-def _digest(model: str, embed: Embedder) -> str:
-    """What tells these weights from others: the file's digest, else that of the contract."""
-    from facezoo.zoo.cache import digest
-
-    path = Path(model)
-    if path.is_dir():
-        path = path / "best.safetensors"
-    if path.is_file():
-        return digest(path)
-    if not embed.contract.weights_sha256:
-        raise InputError(f"{model}: states no digest of its weights, so --features cannot tell it from others")
-    return embed.contract.weights_sha256

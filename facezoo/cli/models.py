@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facezoo.types import InputError
+
 if TYPE_CHECKING:
+    from facezoo.embedder import Embedder
     from facezoo.sdk import FaceAnalyzer
 
 
@@ -17,3 +20,17 @@ def load_analyzer(model: str, contract: Path | None, detector: str) -> FaceAnaly
 
     stated = read_contract(contract) if contract else None
     return FaceAnalyzer(detector, load_embedder(model, contract=stated))
+
+
+def model_digest(model: str, embed: Embedder) -> str:
+    """What tells these weights from others: the file's digest, else that of the contract."""
+    from facezoo.zoo.cache import digest
+
+    path = Path(model)
+    if path.is_dir():
+        path = path / "best.safetensors"
+    if path.is_file():
+        return digest(path)
+    if not embed.contract.weights_sha256:
+        raise InputError(f"{model}: states no digest of its weights, so its embeddings cannot be kept on disk")
+    return embed.contract.weights_sha256

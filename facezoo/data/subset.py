@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from facezoo.data.classes import write_classes
 from facezoo.data.dataset import Dataset, FileDataset
-from facezoo.data.list_file import MAX_DIGITS
+from facezoo.data.list_lines import MAX_DIGITS
+from facezoo.data.opening import open_dataset
 from facezoo.data.problems import Labels, Problems
 from facezoo.files import write_text
 from facezoo.registry import DATASETS, QUOTES
@@ -30,7 +31,7 @@ class Subset(Dataset):
     is another than in the source. The order of the file is kept. Classes keep the source's order; new names follow.
 
     Args:
-        of: spec of the dataset, such as `of='rec:path=train.rec'`.
+        of: the dataset, a path or a spec such as `of='rec:path=train.rec'`.
         samples: the file of numbers, UTF-8.
 
     Raises:
@@ -38,7 +39,7 @@ class Subset(Dataset):
     """
 
     def __init__(self, of: str, samples: Path) -> None:
-        self.base, self.of = DATASETS.create(of), of
+        self.base, self.of = open_dataset(of), of
         self.samples, moved = _read_samples(Path(samples))
         _check(Path(samples), self.samples, len(self.base))
         names = {name: label for label, name in enumerate(self.base.classes)}
@@ -117,7 +118,7 @@ def write_subset(data: Dataset, of: str, samples: Samples, out: Path, into: Labe
 
     Args:
         data: the dataset.
-        of: its spec.
+        of: its path or spec.
         samples: (K,) numbers.
         out: the list.
         into: (C,) the label that each label becomes, where identities are merged; None leaves them.
