@@ -62,8 +62,10 @@ def without_option(spec: str, key: str) -> str:
 def _split(text: str) -> list[str]:
     parts, depth, start, quote = [], 0, 0, ""
     for position, letter in enumerate(text):
-        if quote or (letter in QUOTES and text[position - 1 : position] == "="):
-            quote = "" if letter == quote else quote or letter
+        before = text[position - 1 : position]
+        if quote or (letter in QUOTES and before == "=") or (letter == '"' and depth):
+            escaped = depth and before == "\\"  # within brackets is JSON
+            quote = "" if letter == quote and not escaped else quote or letter
             continue
         depth += (letter in "([{") - (letter in ")]}")
         if letter == "," and depth == 0:
