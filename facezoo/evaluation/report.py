@@ -114,7 +114,7 @@ def read_json(path: Path) -> list[Report]:
     return [Report.from_dict(value) for value in values]
 
 
-PERCENT = ("accuracy", "std", "standard_error", "eer", "fmr", "fnmr", "tar")
+PERCENT = ("accuracy", "std", "standard_error", "eer", "fmr", "fnmr", "tar", "rank", "tpir", "fpir")
 """Metrics whose name begins so are shown in percent."""
 
 
@@ -136,7 +136,18 @@ def show_interval(metric: str, interval: Interval | None) -> str:
 NO_FACE = "photos without a face"
 """Key of the protocol."""
 
-COLUMNS = ("accuracy", "std", "auc", "eer", "tar@far=1e-2", "tar@far=1e-3")
+COLUMNS = (
+    "accuracy",
+    "std",
+    "auc",
+    "eer",
+    "tar@far=1e-2",
+    "tar@far=1e-3",
+    "rank1",
+    "rank10",
+    "tpir@fpir=1e-1",
+    "tpir@fpir=1e-2",
+)
 
 
 def table(reports: Sequence[Report], columns: Sequence[str] = COLUMNS) -> str:
