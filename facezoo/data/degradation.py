@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from statistics import NormalDist
 from typing import Literal
 
 import cv2
@@ -12,7 +14,7 @@ import numpy as np
 from facezoo.data.transforms import Transform
 from facezoo.image import decode_image, encode_jpeg
 from facezoo.registry import TRANSFORMS
-from facezoo.types import Crop
+from facezoo.types import Crop, FloatArray
 
 INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 
@@ -131,9 +133,17 @@ class Noise(Transform):
         self.require_range("deviation", 0, 255)
 
     def apply(self, crop: Crop, rng: np.random.Generator) -> Crop:
-        deviation = rng.uniform(*self.deviation)
-        noise = rng.standard_normal(crop.shape, np.float32)
-        return np.clip(np.rint(crop + np.float32(deviation) * noise), 0, 255).astype(np.uint8)
+        table = np.rint(rng.uniform(*self.deviation) * _quantiles()).astype(np.int16)
+        noise = table[rng.integers(len(table), size=crop.shape, dtype=np.uint16)]
+        return cv2.add(crop, noise, dtype=cv2.CV_8U)  # type: ignore[return-value]
+
+
+@lru_cache(maxsize=1)
+def _quantiles() -> FloatArray:
+    """The normal distribution at 4,096 equally likely values: a look-up costs a quarter of a fresh draw."""
+    normal = NormalDist()
+    values = np.array([normal.inv_cdf((number + 0.5) / 4096) for number in range(4096)])
+    return values / values.std()
 
 
 @TRANSFORMS.register
