@@ -14,7 +14,7 @@ from torch import Tensor
 
 from facezoo import progress
 from facezoo.align import fit
-from facezoo.data.list_file import MAX_DIGITS
+from facezoo.data.list_lines import MAX_DIGITS
 from facezoo.embedder import Embedder
 from facezoo.files import write_text
 from facezoo.head_file import HeadFile

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from abc import ABC, abstractmethod
+from array import array
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,11 +30,26 @@ class Names:
     """Millions of short strings in one buffer of UTF-8 bytes, instead of one object each."""
 
     def __init__(self, names: Iterable[bytes]) -> None:
-        buffer, ends = bytearray(), [0]
+        buffer, lengths = bytearray(), array("q")
         for name in names:
             buffer += name
-            ends.append(len(buffer))
-        self._buffer, self._ends = bytes(buffer), np.array(ends, np.int64)
+            lengths.append(len(name))
+        self._keep(buffer, np.frombuffer(lengths, np.int64))
+
+    @classmethod
+    def joined(cls, texts: Iterable[tuple[bytes, NDArray[np.unsignedinteger[Any]]]]) -> Names:
+        """Names that lie one behind the other in each of the texts, by their lengths in bytes."""
+        buffer, lengths = bytearray(), [np.empty(0, np.uint8)]
+        for text, counts in texts:
+            buffer += text
+            lengths.append(counts)
+        names = cls.__new__(cls)
+        names._keep(buffer, np.concatenate(lengths))
+        return names
+
+    def _keep(self, buffer: bytearray, lengths: NDArray[np.integer[Any]]) -> None:
+        self._buffer, self._ends = buffer, np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=self._ends[1:])
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -42,7 +58,7 @@ class Names:
         return self.raw(range(len(self))[index]).decode()
 
     def raw(self, index: int) -> bytes:
-        return self._buffer[self._ends[index] : self._ends[index + 1]]
+        return bytes(self._buffer[self._ends[index] : self._ends[index + 1]])
 
     def take(self, indices: NDArray[np.intp]) -> Names:
         """The names at these places."""
@@ -147,7 +163,7 @@ class Dataset(ABC):
                 raise InputError(
                     f"{source}: unreadable images: {problems['unreadable']}; repair them or write unreadable=drop"
                 )
-        used, codes = compact(values[keep])
+        used, codes = compact(values if keep.all() else values[keep])  # else millions of labels are copied
         small = np.bincount(codes, minlength=len(used)) < min_images
         problems["small"] = Finding.of(classes[value] for value in used[small].tolist())
         kept = np.flatnonzero(keep)
