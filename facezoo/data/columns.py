@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ MAX_DIGITS = 18
 MAX_NAMES = 10_000
 """Distinct names in a column of names."""
 
-CHUNK = 8 << 20
+CHUNK = 2 << 20
 
 Ints = NDArray[np.int64]
 
@@ -30,7 +30,8 @@ class Columns:
         kinds: what the fields hold: `int`, a whole number from 0; `name`, one of a few names; `text`.
 
     Attributes:
-        ints: (N, fields) int64: the numbers; for a name its place in `names`; for text its byte position in the file.
+        fields: a column (N,) for each: the numbers, int64; for a name its place in `names`, int32; for text its byte
+            position in the file, int64.
         names: the distinct names of all columns of names.
 
     Raises:
@@ -43,20 +44,23 @@ class Columns:
         try:
             with self.path.open("rb") as file:
                 lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(CHUNK), b"")) + 1
-                self.ints = np.empty((lines, len(kinds)), np.int64)
+                self.fields: list[NDArray[Any]] = [
+                    np.empty(lines, np.int32 if kind == "name" else np.int64) for kind in kinds
+                ]
                 file.seek(0)
                 done = number = position = 0
                 for chunk in _chunks(file):
                     rows = self._fast(chunk, position)
                     if rows is None:
                         rows = self._careful(chunk, position, number)
-                    self.ints[done : done + len(rows)] = rows
+                    for column, values in zip(self.fields, rows.T):
+                        column[done : done + len(rows)] = values
                     done, number, position = done + len(rows), number + chunk.count(b"\n"), position + len(chunk)
         except OSError as error:
             raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
         if not done:
             raise InputError(f"{path}: there is no entry in it")
-        self.ints = self.ints[:done]
+        self.fields = [column[:done] for column in self.fields]
 
     def _fast(self, chunk: bytes, position: int) -> Ints | None:
         """The rows of whole lines, all fields at once; None if any line needs a closer look."""

@@ -138,7 +138,7 @@ class RecordIO(Dataset):
 
 def _read_index(path: Path) -> tuple[NDArray[np.int64], Offsets]:
     """Keys in rising order and their byte offsets."""
-    keys, offsets = Columns(path, ("int", "int")).ints.T
+    keys, offsets = Columns(path, ("int", "int")).fields
     if (np.diff(keys) <= 0).any():
         order = np.argsort(keys, kind="stable")
         keys, offsets = keys[order], offsets[order]

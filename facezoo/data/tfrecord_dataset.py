@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facezoo.data.classes import write_classes
 from facezoo.data.columns import count_fields
@@ -17,7 +19,7 @@ from facezoo.data.list_file import ListFile
 from facezoo.data.mapped import MappedFile
 from facezoo.data.pairs import Pairs
 from facezoo.data.tfrecord import frame, read_record
-from facezoo.data.tfrecord_index import MAX_SHARDS, Index, read_paths, read_training, shard_file
+from facezoo.data.tfrecord_index import MAX_SHARDS, Index, path_positions, read_paths, read_training, shard_file
 from facezoo.data.writer import Encoded, Part, Writer
 from facezoo.files import whole_file, whole_text
 from facezoo.registry import DATASETS, WRITERS
@@ -90,17 +92,19 @@ class TFRecord(Dataset):
         min_images: int = 1,
     ) -> None:
         self._files = [MappedFile(file) for file in index.files]
-        self._places, self._offsets, self._paths, self._pairs = index.places, index.offsets, index.paths, index.pairs
+        self._numbers, self._places, self._offsets, self._pairs = index.shards, index.places, index.offsets, index.pairs
         self._crc = crc or check
-        count, problems = len(index.values), {"gaps": index.gaps}
-        kept = self._open(path, index.values, index.classes, count, problems, check, unreadable, min_images)
+        self._count = len(index.values)
+        self._kept: NDArray[np.intp] | None = None
+        problems = {"gaps": index.gaps}
+        kept = self._open(path, index.values, index.classes, self._count, problems, check, unreadable, min_images)
         self._crc = crc
-        if len(kept) < count:
-            self._places, self._offsets = self._places[kept], self._offsets[kept]
-            self._paths = self._paths and (self._paths[0], self._paths[1][kept])
-            self._pairs = self._pairs and self._pairs.among(kept, count)
+        if len(kept) < self._count:
+            self._kept, self._places, self._offsets = kept, self._places[kept], self._offsets[kept]
+            self._pairs = self._pairs and self._pairs.among(kept, self._count)
         if (np.diff(self._places) >= 0).all():
-            self.shards = self._places.astype(np.int32)
+            self.shards = self._places
+        self._paths = MappedFile(index.paths) if index.paths is not None and index.paths.is_file() else None
 
     def encoded(self, index: int) -> bytes:
         return read_record(self._files[self._places[index]], int(self._offsets[index]), self._crc)
@@ -109,13 +113,23 @@ class TFRecord(Dataset):
         return f"{self._files[self._places[index]].path}: byte {self._offsets[index]}"
 
     def path(self, index: int) -> str:
-        if self._paths is not None:
-            file, starts = self._paths
-            start = int(starts[index])
-            listed = PurePosixPath(file.bytes[start : file.bytes.find(b"\t", start)].decode("utf-8", "replace"))
+        start = self._path_positions
+        if start is not None and self._paths is not None:
+            first = int(start[index])
+            listed = PurePosixPath(
+                self._paths.bytes[first : self._paths.bytes.find(b"\t", first)].decode("utf-8", "replace")
+            )
             if not listed.is_absolute() and ".." not in listed.parts and len(listed.parts) > 1:
                 return str(listed)
         return super().path(index)
+
+    @cached_property
+    def _path_positions(self) -> NDArray[np.int64] | None:
+        """Where the samples' paths stand; looked up when the first is asked for, as training asks for none."""
+        if self._paths is None:
+            return None
+        shards = self._numbers[self._places]
+        return path_positions(self._paths.path, self._count, self._kept, shards, self._offsets)
 
     def pairs(self) -> Pairs | None:
         return self._pairs

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.data.classes import CLASSES, numbered, read_classes
 from facezoo.data.columns import Columns
-from facezoo.data.mapped import MappedFile
 from facezoo.data.pairs import Pairs
 from facezoo.data.problems import NOTHING, Finding, Labels, compact
 from facezoo.types import InputError
@@ -28,70 +27,78 @@ class Index(NamedTuple):
 
     Attributes:
         files: the shards.
+        shards: their numbers.
         places: (N,) which of the files.
         offsets: (N,) bytes in it.
         values: (N,) labels.
         classes: name of each label value.
         gaps: label values that are missing.
-        paths: where the records' image paths stand: a file, and the byte positions (N,) in it; None if nowhere.
+        paths: an index of the records' image paths that may lie there; None if there can be none.
         pairs: that it lists; None if it does not.
     """
 
     files: list[Path]
-    places: NDArray[np.int64]
+    shards: NDArray[np.int64]
+    places: NDArray[np.int32]
     offsets: NDArray[np.int64]
     values: Labels
     classes: dict[int, str]
     gaps: Finding = NOTHING
-    paths: tuple[MappedFile, NDArray[np.int64]] | None = None
+    paths: Path | None = None
     pairs: Pairs | None = None
 
 
 def read_paths(path: Path, index: Path, _fields: int, root: Path | None) -> Index:
     """An index of image paths, in the folder of its shards; the folder of an image is its identity."""
-    positions, shards, offsets = Columns(index, PATHS).ints.T
+    _, shards, offsets = Columns(index, PATHS).fields
     folder = index.parent if root is None else Path(root) / index.stem
-    identities = [_identity(index, number, line) for number, line in enumerate(_lines(index), 1) if line.strip()]
-    names = read_classes(path, 0) or sorted(set(identities))
-    numbers = {name: number for number, name in enumerate(names)}
-    if unknown := next((name for name in identities if name not in numbers), None):
-        raise InputError(
-            f"{index}: the identity {unknown!r} is not among the names of {CLASSES}; add it or remove the file"
-        )
-    values = np.array([numbers[name] for name in identities], np.int64)
-    files, places = _shards(index, [folder], [index.stem], np.zeros_like(shards), shards)
-    return Index(
-        files, places, offsets.copy(), values, dict(enumerate(names)), paths=(MappedFile(index), positions.copy())
-    )
-
-
-def _lines(index: Path) -> Iterator[bytes]:
-    with index.open("rb") as file:
-        yield from file
-
-
-def _identity(index: Path, number: int, line: bytes) -> str:
+    numbers: dict[bytes, int] = {}
+    found = (numbers.setdefault(identity, len(numbers)) for identity in _identities(index))
+    codes = np.fromiter(found, np.int64, len(offsets))
     try:
-        folders = line.partition(b"\t")[0].decode().split("/")
+        identities = [name.decode() for name in numbers]
     except UnicodeDecodeError:
-        raise InputError(f"{index}:{number}: not UTF-8; save the index as UTF-8") from None
-    if len(folders) < 2 or not folders[-2]:
-        raise InputError(
-            f"{index}:{number}: {folders[-1]!r} lies in no identity's folder; open an index with labels instead"
-        )
-    return folders[-2]
+        raise InputError(f"{index}: the name of an identity is not UTF-8; save the index as UTF-8") from None
+    names = read_classes(path, 0) or sorted(identities)
+    place = {name: number for number, name in enumerate(names)}
+    if unknown := next((name for name in identities if name not in place), None):
+        raise InputError(f"{index}: the identity {unknown!r} is not among the names of {CLASSES}; add it there")
+    values = np.array([place[name] for name in identities], np.int64)[codes]
+    files, used, places = _shards(index, [folder], [index.stem], shards)
+    return Index(files, used, places, offsets, values, dict(enumerate(names)), paths=index)
+
+
+def _identities(index: Path) -> Iterator[bytes]:
+    """The folder in which each entry's image lies."""
+    with index.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            folders = line.partition(b"\t")[0].rsplit(b"/", 2)
+            if len(folders) > 1 and folders[-2]:
+                yield folders[-2]
+            elif line.strip():
+                raise InputError(
+                    f"{index}:{number}: {line[:80].strip()!r} names no image in a folder of its identity; open an "
+                    "index with labels instead"
+                )
 
 
 def read_training(path: Path, index: Path, fields: int, root: Path | None) -> Index:
     """An index of sets, shards, offsets and labels, or of pairs of these."""
     columns = Columns(index, TRAINING * (fields // 4))
-    rows, pairs = _records(index, columns) if fields == 8 else (columns.ints, None)
-    folders = [_folder(index, root, name) for name in columns.names]
-    files, places = _shards(index, folders, columns.names, rows[:, 0], rows[:, 1])
-    offsets, values = rows[:, 2].copy(), rows[:, 3].copy()
+    pairs = None
+    if fields == 8:
+        columns.fields, pairs = _records(index, columns)
+    codes, shards, offsets, values = columns.fields
+    names = columns.names
+    folders = [_folder(index, root, name) for name in names]
+    if len(names) > 1:
+        shards = codes * np.int64(MAX_SHARDS) + _possible(index, shards)
+    del columns, codes  # of millions of entries
+    files, used, places = _shards(index, folders, names, shards)
+    del shards
+    paths = folders[0] / f"{names[0]}.index" if len(names) == 1 else None
     classes, gaps = numbered(path, values)
-    paths = _paths(folders[0] / f"{columns.names[0]}.index", rows) if len(folders) == 1 else None
-    return Index(files, places, offsets, values, classes, gaps, paths, pairs)
+    return Index(files, used, places, offsets, values, classes, gaps, paths, pairs)
 
 
 def _folder(index: Path, root: Path | None, name: str) -> Path:
@@ -103,49 +110,68 @@ def _folder(index: Path, root: Path | None, name: str) -> Path:
     return own if root is None and own.name == name and not below.is_dir() else below
 
 
-def _paths(index: Path, rows: NDArray[np.int64]) -> tuple[MappedFile, NDArray[np.int64]] | None:
-    """Where the records' paths stand in the set's own index, if that lists the same records in the same order."""
+def path_positions(
+    index: Path, count: int, kept: NDArray[np.intp] | None, shards: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> NDArray[np.int64] | None:
+    """Where the paths of records stand in an index of paths; None if it is not there or lists other records.
+
+    Args:
+        count: of records, before any was left out.
+        kept: which are left; None if all are.
+        shards, offsets: of those that are left.
+    """
     if not index.is_file():
         return None
-    listed = Columns(index, PATHS).ints
-    return (MappedFile(index), listed[:, 0].copy()) if np.array_equal(listed[:, 1:], rows[:, 1:3]) else None
+    positions, their_shards, their_offsets = Columns(index, PATHS).fields
+    if len(positions) != count:
+        return None
+    chosen = slice(None) if kept is None else kept
+    alike = np.array_equal(their_shards[chosen], shards) and np.array_equal(their_offsets[chosen], offsets)
+    return positions[chosen] if alike else None
 
 
-def _records(index: Path, columns: Columns) -> tuple[NDArray[np.int64], Pairs]:
-    """The distinct records of a list of pairs, in order of appearance, and the pairs of their places."""
-    rows = columns.ints.reshape(-1, 4)
-    order = np.lexsort(rows[:, 2::-1].T)
-    new = np.ones(len(rows), bool)
-    new[1:] = (np.diff(rows[order, :3], axis=0) != 0).any(axis=1)
-    group = np.empty(len(rows), np.int64)
+def _records(index: Path, columns: Columns) -> tuple[list[NDArray[np.int64]], Pairs]:
+    """The columns of the distinct records of a list of pairs, in order of appearance, and the pairs of their places."""
+    halves = [np.stack([columns.fields[k], columns.fields[k + 4]], axis=1).ravel().astype(np.int64) for k in range(4)]
+    labels = halves[3]
+    order = np.lexsort(halves[2::-1])
+    new = np.ones(len(order), bool)
+    new[1:] = np.any([np.diff(column[order]) != 0 for column in halves[:3]], axis=0)
+    group = np.empty(len(order), np.int64)
     group[order] = np.cumsum(new) - 1
     first = np.sort(order[new])  # lexsort keeps the order of equals
     place = np.empty(len(first), np.int64)
     place[group[first]] = np.arange(len(first))
     which = place[group]
-    differing = np.flatnonzero(rows[first, 3][which] != rows[:, 3])
+    differing = np.flatnonzero(labels[first][which] != labels)
     if len(differing):
-        code, shard, offset, label = rows[differing[0]].tolist()
+        code, shard, offset, label = (int(column[differing[0]]) for column in halves)
         raise InputError(
             f"{index}: the record of {columns.names[code]}, shard {shard}, offset {offset} has the labels "
-            f"{rows[first[which[differing[0]]], 3]} and {label}; correct one of them"
+            f"{labels[first[which[differing[0]]]]} and {label}; correct one of them"
         )
-    labels = rows[:, 3]
-    return rows[first], Pairs(which[::2], which[1::2], labels[::2] == labels[1::2])
+    pairs = Pairs(which[::2], which[1::2], labels[::2] == labels[1::2])
+    return [column[first] for column in halves], pairs
 
 
 def _shards(
-    index: Path, folders: Sequence[Path], names: Sequence[str], codes: NDArray[np.int64], shards: NDArray[np.int64]
-) -> tuple[list[Path], NDArray[np.int64]]:
-    """The files of the shards, and for each record which of them it is in."""
+    index: Path, folders: Sequence[Path], names: Sequence[str], shards: NDArray[np.int64]
+) -> tuple[list[Path], NDArray[np.int64], NDArray[np.int32]]:
+    """The files of the shards, their numbers, and for each record which of them it is in.
+
+    Args:
+        shards: (N,) numbers, plus MAX_SHARDS for each set before that of the record.
+    """
+    keys, places = compact(shards if len(names) > 1 else _possible(index, shards))
+    numbers, whose = keys % MAX_SHARDS, keys // MAX_SHARDS
+    files = [shard_file(folders[code], names[code], number) for code, number in zip(whose.tolist(), numbers.tolist())]
+    return files, numbers, places.astype(np.int32)
+
+
+def _possible(index: Path, shards: NDArray[np.int64]) -> NDArray[np.int64]:
     if shards.max() >= MAX_SHARDS:
         raise InputError(f"{index}: shard {shards.max()}, the last possible one is {MAX_SHARDS - 1}")
-    used, places = compact(codes * MAX_SHARDS + shards)
-    files = [
-        shard_file(folders[code], names[code], shard)
-        for code, shard in (divmod(key, MAX_SHARDS) for key in used.tolist())
-    ]
-    return files, places
+    return shards
 
 
 def shard_file(folder: Path, name: str, number: int) -> Path:

@@ -273,7 +273,7 @@ def test_missing_and_empty_files_are_named(tmp_path):
 
 
 @given(st.lists(st.tuples(st.integers(0, 5500), st.integers(0, 255)), min_size=1, max_size=6), st.integers(0, 6000))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @pytest.mark.parametrize("name", ["identities", "sequential"])
 @pytest.mark.parametrize("ending", [".rec", ".idx"])
 def test_any_damage_is_one_sentence_or_none(tmp_path, name, ending, changes, length):

@@ -181,7 +181,7 @@ def test_an_index_of_pairs_gives_each_record_once_and_the_pairs(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("tfset\t0\t0\n", "TEXT TAB NUMBER|lies in no identity"),
+        ("tfset\t0\t0\n", "names no image in a folder of its identity"),
         ("tfset\t0\t0\tx\n", "tfset.txt:1: .* is not NAME TAB NUMBER TAB NUMBER TAB NUMBER"),
         ("tfset\t0\t0\t0\n\ntfset\t0\t7\n", "tfset.txt:3"),
         ("tfset\t0\t0\t-1\n", "tfset.txt:1"),
