@@ -34,3 +34,13 @@ def model_digest(model: str, embed: Embedder) -> str:
     if not embed.contract.weights_sha256:
         raise InputError(f"{model}: states no digest of its weights, so its embeddings cannot be kept on disk")
     return embed.contract.weights_sha256
+
+
+def load_model(model: str, contract: Path | None, batch_size: int, device: str) -> tuple[Embedder, str]:
+    """An embedder and the digest of its weights; `contract` is the TOML file of a model that carries none."""
+    from facezoo.contract import read_contract
+    from facezoo.embedder import load_embedder
+
+    stated = read_contract(contract) if contract else None
+    embed = load_embedder(model, contract=stated, batch_size=batch_size, device=device)
+    return embed, model_digest(model, embed)

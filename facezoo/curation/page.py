@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,8 +19,7 @@ from facezoo.curation.outliers import groups
 from facezoo.data.dataset import Dataset
 from facezoo.evaluation.html import Section, facts, figure_svg, figures, page, thumbnail
 from facezoo.evaluation.plots import GENUINE, IMPOSTOR, house_style
-from facezoo.files import write_text
-from facezoo.types import FloatArray, InputError
+from facezoo.types import FloatArray, Image, InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,19 +52,21 @@ class Item:
 
 def clean_page(found: Findings, data: Dataset, title: str, shown: int) -> str:
     """The review page of `clean`: of each kind at most `shown` findings, the strongest evidence first."""
-    best = _typical(found.scores, data)
+    best = typical(found.scores, data)
     names = data.classes
     entries: list[list[dict[str, Any]]] = []
-    outliers, merges, duplicates = [], [], []
+    outliers: list[Item] = []
+    merges: list[Item] = []
+    duplicates: list[Item] = []
     for outlier in found.outliers:
         entries.append([_drop(data, outlier.sample)])
         if len(outliers) < shown:
             own = int(data.labels[outlier.sample])
             beside = [sample for sample in best[own] if sample != outlier.sample]
-            pictured = [_group(data, "this image", [outlier.sample], marked=True), _group(data, names[own], beside)]
+            pictured = [group_of(data, "this image", [outlier.sample], marked=True), group_of(data, names[own], beside)]
             caption = f"to its identity {names[own]}"
             if outlier.other is not None:
-                pictured.append(_group(data, names[outlier.other], best[outlier.other]))
+                pictured.append(group_of(data, names[outlier.other], best[outlier.other]))
                 caption += f"; {outlier.other_score:.3f} to the nearest other, {names[outlier.other]}"
             outliers.append(Item(pictured, f"{outlier.score:.3f}", caption, "leave out", len(entries) - 1))
     proposal = dict(found.decisions(data).merge)
@@ -73,7 +74,7 @@ def clean_page(found: Findings, data: Dataset, title: str, shown: int) -> str:
         members = [names[label] for label in merge.labels]
         entries.append([{"identity": name, "into": proposal[name]} for name in members if name in proposal])
         if len(merges) < shown:
-            pictured = [_group(data, names[label], best[label]) for label in merge.labels]
+            pictured = [group_of(data, names[label], best[label]) for label in merge.labels]
             into = next(name for name in members if name not in proposal)
             merges.append(
                 Item(pictured, f"{merge.score:.3f}", "between centres", f"merge into {into}", len(entries) - 1)
@@ -82,25 +83,20 @@ def clean_page(found: Findings, data: Dataset, title: str, shown: int) -> str:
         entries.append([_drop(data, sample) for sample in group.others])
         if len(duplicates) < shown:
             samples = (group.keep, *group.others)
-            pictured = [_group(data, names[data.labels[s]], [s], marked=s != group.keep) for s in samples]
+            pictured = [group_of(data, names[data.labels[s]], [s], marked=s != group.keep) for s in samples]
             caption = "alike in pixels" + (", mirrored" if group.mirrored else "")
             caption += ", under several identities" if group.across else ""
             duplicates.append(
                 Item(pictured, f"{group.likeness:.3f}", caption, "leave the framed out", len(entries) - 1)
             )
     sections = [
-        Section("Decisions", _save(entries)),
+        Section("Decisions", save(entries)),
         Section("What was found", _summary(found, data)),
-        Section("Images that do not fit their identity", _findings(outliers, len(found.outliers), "outliers.csv")),
-        Section("Identities that are one person", _findings(merges, len(found.merges), "merges.csv")),
-        Section("Photos that are there twice", _findings(duplicates, len(found.duplicates), "duplicates.csv")),
+        Section("Images that do not fit their identity", findings(outliers, len(found.outliers), "outliers.csv")),
+        Section("Identities that are one person", findings(merges, len(found.merges), "merges.csv")),
+        Section("Photos that are there twice", findings(duplicates, len(found.duplicates), "duplicates.csv")),
     ]
     return page(title, sections, f"{len(data):,} images of {len(names):,} identities. Nothing has been deleted.")
-
-
-def write_page(path: Path, html: str) -> None:
-    """Write a page to one file."""
-    write_text(path, html)
 
 
 def _summary(found: Findings, data: Dataset) -> Markup:
@@ -147,7 +143,7 @@ def scores_figure(found: Findings) -> Figure:
         return figure
 
 
-def _typical(scores: FloatArray, data: Dataset) -> dict[int, list[int]]:
+def typical(scores: FloatArray, data: Dataset) -> dict[int, list[int]]:
     """Of each identity the images that fit it best."""
     return {
         label: samples[np.argsort(-np.nan_to_num(scores[samples], nan=-1.0), kind="stable")[:BESIDE]].tolist()
@@ -155,31 +151,35 @@ def _typical(scores: FloatArray, data: Dataset) -> dict[int, list[int]]:
     }
 
 
-def _group(data: Dataset, title: str, samples: Iterable[int], marked: bool = False) -> Group:
-    return Group(title, [picture(data, sample, marked) for sample in samples])
+def group_of(data: Dataset, title: str, samples: Iterable[int], marked: bool = False) -> Group:
+    """Images of a dataset, under a title."""
+    shown = (shown_image(data.read, sample, f"{data.path(sample)} (sample {sample})", marked) for sample in samples)
+    return Group(title, list(shown))
 
 
-def picture(data: Dataset, sample: int, marked: bool = False) -> dict[str, Any]:
-    """An image of a dataset for the page; an unreadable one is left white."""
+def shown_image(read: Callable[[int], Image], number: int, name: str, marked: bool = False) -> dict[str, Any]:
+    """One image for a `Group`; an unreadable one is left white."""
     try:
-        image = data.read(sample)
+        image = read(number)
     except InputError:
         image = np.full((PICTURE, PICTURE, 3), 255, np.uint8)
-    return {"source": thumbnail(image, PICTURE), "name": f"{data.path(sample)} (sample {sample})", "marked": marked}
+    return {"source": thumbnail(image, PICTURE), "name": name, "marked": marked}
 
 
 def _drop(data: Dataset, sample: int) -> dict[str, Any]:
     return {"sample": sample, "path": data.path(sample)}
 
 
-def _findings(items: Sequence[Item], count: int, listed: str) -> Markup:
-    note = "None." if not count else f"{count:,} found; all are in {listed}."
-    if count > len(items):
-        note = f"{count:,} found, the first {len(items):,} are shown; all are in {listed}."
+def findings(items: Sequence[Item], count: int, listed: str) -> Markup:
+    """Findings in frames, and how many there are; `listed` is the file that has all of them."""
+    note = f"{count:,} found" if count else "None"
+    note += f", the first {len(items):,} are shown" if count > len(items) else ""
+    note += f"; all are in {listed}." if listed and count else "."
     return _render("findings.html", items=items, note=note)
 
 
-def _save(entries: Sequence[object]) -> Markup:
+def save(entries: Sequence[object]) -> Markup:
+    """The style of findings; where there are entries of decisions, also the buttons that save those still ticked."""
     # A </script> in a name must not end the element.
     text = json.dumps(entries, ensure_ascii=False).replace("<", "\\u003c")
     return _render("save.html", decisions=Markup(text) if entries else "")
