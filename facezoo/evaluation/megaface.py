@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.pairs import MAX_LIST_BYTES, inside
 from facezoo.evaluation.intervals import LEVEL, bootstrap, error_bound, identity_weights
-from facezoo.evaluation.noise import JITTER, NOISE_WORDS, Noise, bare, centred, distractor_factors, read_noise
+from facezoo.evaluation.noise import (
+    JITTER,
+    NOISE_WORDS,
+    Noise,
+    bare,
+    centred,
+    distractor_factors,
+    read_json_list,
+    read_noise,
+)
 from facezoo.evaluation.open_set import Ties
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.ranks import Top, Vectors, pair_scores, running_top
@@ -20,6 +27,9 @@ from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
 from facezoo.evaluation.verification import MISTAKES
 from facezoo.registry import BENCHMARKS
 from facezoo.types import FloatArray, InputError
+
+TRIALS = 1 << 16
+"""Trials ranked at a time."""
 
 TIE_WORDS = {
     "miss": "a mate must score above the distractor of its rank",
@@ -111,23 +121,23 @@ class MegaFace:
         probe, mate = self.trials()
         score = pair_scores(Vectors(probes), probe, Vectors(gallery), mate)
         score[lost[probe + (people if self.masked else 0)] | lost[mate]] = -np.inf
-        hits = self._hits(tops[-1], probe, score)
-        rates = hits.mean(axis=0)
+        ranks = self._ranks(tops[-1], probe, score)
+        rates = _rates(ranks, self.ranks)
         metrics: dict[str, float | None] = {f"rank{k}": float(rates[k - 1]) for k in range(1, self.ranks + 1)}
         compared = np.isfinite(score)
         if not compared.all() and compared.any():
-            metrics["rank1_without_failures"] = float(hits[compared, 0].mean())
-        growth = [float(self._hits(top, probe, score)[:, 0].mean()) for top in tops]
+            metrics["rank1_without_failures"] = float((ranks[compared] == 1).mean())
+        growth = [float((self._ranks(top, probe, score) == 1).mean()) for top in tops]
         return Report(
             self.name,
             metrics,
-            self._intervals(hits, self.identity[probe], metrics),
+            self._intervals(ranks, self.identity[probe], metrics),
             {
                 "cmc": {"rank": [float(k) for k in range(1, self.ranks + 1)], "rate": rates.tolist()},
                 "growth": {"size": [float(size) for size in sizes], "rate": growth},
             },
             self._protocol(len(probe), len(others), lost, noisy),
-            self._mistakes(tops[-1], others, probe, score, hits[:, 0]),
+            self._mistakes(tops[-1], others, probe[(ranks > 1) & compared]),
         )
 
     def _facescrub(self, embeddings: FloatArray, noisy: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
@@ -139,20 +149,24 @@ class MegaFace:
             sets = [centred(photos, self.identity, noisy, jitter, self.seed) for photos in sets]
         return sets[0], sets[-1]
 
-    def _hits(self, top: Top, probe: NDArray[np.intp], score: FloatArray) -> NDArray[np.bool_]:
-        """(T, ranks): whether a trial is a hit at each rank."""
-        bar = top.scores[probe]
-        hits = score[:, None] >= bar if self.ties == "hit" else score[:, None] > bar
-        return hits & np.isfinite(score)[:, None]
+    def _ranks(self, top: Top, probe: NDArray[np.intp], score: FloatArray) -> NDArray[np.intp]:
+        """Rank of each trial's mate (T,); one above the largest where it is farther behind or was not compared."""
+        ranks = np.full(len(probe), self.ranks + 1)
+        for start in range(0, len(probe), TRIALS):
+            part = slice(start, start + TRIALS)
+            others, mate = top.scores[probe[part]], score[part, None]
+            ranks[part] = 1 + np.count_nonzero(others > mate if self.ties == "hit" else others >= mate, axis=1)
+        ranks[~np.isfinite(score)] = self.ranks + 1
+        return ranks
 
     def _intervals(
-        self, hits: NDArray[np.bool_], identity: NDArray[np.intp], metrics: Mapping[str, float | None]
+        self, ranks: NDArray[np.intp], identity: NDArray[np.intp], metrics: Mapping[str, float | None]
     ) -> dict[str, Interval]:
         if not self.resamples:
             return {}
         # The trials of a person share their weight: their sums are drawn, not the trials.
         ids, code, counts = np.unique(identity, return_inverse=True, return_counts=True)
-        sums = np.stack([np.bincount(code, column, len(ids)) for column in hits.T])
+        sums = np.stack([np.bincount(code, ranks <= k, len(ids)) for k in range(1, self.ranks + 1)])
 
         def measure(weights: FloatArray) -> dict[str, float | None]:
             shares = sums @ weights / (counts @ weights)
@@ -189,13 +203,11 @@ class MegaFace:
             words["failures"] = "trials with such a photo are misses; such distractors are left out"
         return {**words, **self.notes}
 
-    def _mistakes(
-        self, top: Top, others: Vectors, probe: NDArray[np.intp], score: FloatArray, found: NDArray[np.bool_]
-    ) -> tuple[Mistake, ...]:
+    def _mistakes(self, top: Top, others: Vectors, missed: NDArray[np.intp]) -> tuple[Mistake, ...]:
         """The distractors that outrank a mate with the highest scores, each with its probe."""
         if not len(self.photos):
             return ()
-        outranked = np.unique(probe[~found & np.isfinite(score)])
+        outranked = np.unique(missed)
         worst = outranked[np.argsort(-top.scores[outranked, 0], kind="stable")][:MISTAKES]
         shift = len(self.identity) if self.masked else 0
         return tuple(
@@ -207,6 +219,11 @@ class MegaFace:
             )
             for photo in worst
         )
+
+
+def _rates(ranks: NDArray[np.intp], largest: int) -> FloatArray:
+    """Share of the trials within rank 1, 2, .. largest."""
+    return np.cumsum(np.bincount(ranks, minlength=largest + 2)[1 : largest + 1]) / len(ranks)
 
 
 @BENCHMARKS.register
@@ -279,26 +296,3 @@ BENCHMARKS.preset("megaface_mask", "megaface:masked=facescrub_mask,name=megaface
 BENCHMARKS.preset("megaface@facexzoo", "megaface:noise=zero,ties=hit")
 BENCHMARKS.preset("megaface_mask@facexzoo", "megaface:masked=facescrub_mask,name=megaface_mask,noise=zero,ties=hit")
 BENCHMARKS.preset("megaface@insightface", "megaface:noise=push")
-
-
-def read_json_list(path: Path) -> tuple[list[str], list[str]]:
-    """Paths, and identities if there are any, of a list `{"path": [...], "id": [...]}`.
-
-    Raises:
-        InputError: unreadable, too large, of another form, or with a path that leaves its folder.
-    """
-    try:
-        if path.stat().st_size > MAX_LIST_BYTES:
-            raise InputError(f"{path}: more than the {MAX_LIST_BYTES:,} bytes that are read")
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid JSON: {error}") from None
-    paths = content.get("path") if isinstance(content, dict) else None
-    if not isinstance(paths, list) or not paths or not all(isinstance(entry, str) for entry in paths):
-        raise InputError(f'{path}: {{"path": [...]}} with names of photos was expected')
-    ids = content.get("id", [])
-    if not isinstance(ids, list) or len(ids) not in (0, len(paths)):
-        raise InputError(f'{path}: "id" has {len(ids)} entries for {len(paths)} paths')
-    return [inside(path, number, entry) for number, entry in enumerate(paths, start=1)], [str(entry) for entry in ids]

@@ -1,16 +1,17 @@
-"""MegaFace's noise lists, and what three projects do with the photos in them."""
+"""MegaFace's lists of photos and of noise, and what three projects do with noisy photos."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.pairs import pair_lines
+from facezoo.data.pairs import MAX_LIST_BYTES, inside, pair_lines
 from facezoo.evaluation.aggregation import aggregate
-from facezoo.types import FloatArray, unit
+from facezoo.types import FloatArray, InputError, unit
 
 Noise: TypeAlias = Literal["drop", "centre", "zero", "push"]
 
@@ -27,6 +28,29 @@ PUSH = 100.0
 
 JITTER = 0.001
 """insightface adds up to so much to each coordinate of a centre."""
+
+
+def read_json_list(path: Path) -> tuple[list[str], list[str]]:
+    """Paths, and identities if there are any, of a list `{"path": [...], "id": [...]}`.
+
+    Raises:
+        InputError: unreadable, too large, of another form, or with a path that leaves its folder.
+    """
+    try:
+        if path.stat().st_size > MAX_LIST_BYTES:
+            raise InputError(f"{path}: more than the {MAX_LIST_BYTES:,} bytes that are read")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON: {error}") from None
+    paths = content.get("path") if isinstance(content, dict) else None
+    if not isinstance(paths, list) or not paths or not all(isinstance(entry, str) for entry in paths):
+        raise InputError(f'{path}: {{"path": [...]}} with names of photos was expected')
+    ids = content.get("id", [])
+    if not isinstance(ids, list) or len(ids) not in (0, len(paths)):
+        raise InputError(f'{path}: "id" has {len(ids)} entries for {len(paths)} paths')
+    return [inside(path, number, entry) for number, entry in enumerate(paths, start=1)], [str(entry) for entry in ids]
 
 
 def read_noise(path: Path, distractors: bool = False) -> set[str]:

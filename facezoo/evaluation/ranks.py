@@ -66,11 +66,11 @@ class Vectors:
             raise InputError("embeddings: some are not finite; the model or the feature file is damaged")
         return vectors if self.factor is None else vectors * self.factor[rows, None].astype(dtype)
 
-    def blocks(self, size: int = BLOCK, stops: Sequence[int] = ()) -> Iterator[tuple[int, int, FloatArray, Integers]]:
+    def blocks(self, stops: Sequence[int] = ()) -> Iterator[tuple[int, int, FloatArray, Integers]]:
         """First and last + 1 identity, unit vectors (n, D) float32, and where each identity's rows begin among them."""
         borders = {0, len(self), *stops}
         # An identity with many rows makes its block larger: it is never cut.
-        borders.update(np.unique(np.searchsorted(self._ends, np.arange(0, len(self.rows), size))).tolist())
+        borders.update(np.unique(np.searchsorted(self._ends, np.arange(0, len(self.rows), BLOCK))).tolist())
         ordered = sorted(borders)
         for start, stop in itertools.pairwise(ordered):
             first = int(self._ends[start])
@@ -120,7 +120,7 @@ def running_top(probes: Vectors, gallery: Vectors, k: int, sizes: Sequence[int])
         left = probes.read(rows)
         values = np.full((len(left), k), -np.inf, np.float32)
         places = np.full((len(left), k), -1, np.intp)
-        for start, stop, block, begins in gallery.blocks(stops=[size for size in sizes if size < len(gallery)]):
+        for start, stop, block, begins in gallery.blocks([size for size in sizes if size < len(gallery)]):
             _merge(values, places, _products(left, block, begins, gallery.single), start)
             for part, size in zip(parts, sizes):
                 if size == stop:

@@ -11,7 +11,7 @@ def small_blocks(monkeypatch):
     """Several blocks of gallery and probes on data that can be seen through."""
     monkeypatch.setattr(ranks, "PROBES", 7)
     monkeypatch.setattr(ranks, "EXACT", 16)
-    monkeypatch.setattr(Vectors.blocks, "__defaults__", (5, ()))
+    monkeypatch.setattr(ranks, "BLOCK", 5)
 
 
 def vectors(rows, seed=0, dim=6):
