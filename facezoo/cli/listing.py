@@ -72,7 +72,7 @@ def list_parts(
         print_json([asdict(card) for card in found])
         return
     for card in found:
-        print(_block(card) if any(card.formula for card in found) else _line(card))
+        print(_block(card) if any(card.formula or card.presets for card in found) else _line(card))
 
 
 def _backbones(rows: list[BackboneRow]) -> Iterator[str]:
