@@ -152,7 +152,11 @@ COLUMNS = (
 
 def table(reports: Sequence[Report], columns: Sequence[str] = COLUMNS) -> str:
     """One row for each report, as text; columns that no report has are left out."""
-    rows = [list(row) for row in table_rows(reports, columns)]
+    return aligned_columns(table_rows(reports, columns))
+
+
+def aligned_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as lines of text with a rule below the first; the first column is flush left."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]).rstrip()

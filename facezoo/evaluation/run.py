@@ -129,7 +129,11 @@ def evaluate(
     """
     embedded = embeddings_of(benchmark, embed, locate)
     report = benchmark.score(embedded.embeddings, embedded.failed)
-    contract = embed.contract
+    return told(report, benchmark, embed.contract, embedded)
+
+
+def told(report: Report, benchmark: Benchmark, contract: Contract, embedded: Embedded) -> Report:
+    """A benchmark's report with what it cannot know: the model's contract, the alignment, and the speed."""
     protocol = {
         **report.protocol,
         "alignment": _alignment(benchmark, contract, embedded.resized),
