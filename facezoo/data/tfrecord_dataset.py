@@ -96,14 +96,13 @@ class TFRecord(Dataset):
         self._crc = crc or check
         self._count = len(index.values)
         self._kept: NDArray[np.intp] | None = None
-        problems = {"gaps": index.gaps}
+        problems, in_order = {"gaps": index.gaps}, bool((np.diff(index.places) >= 0).all())
         kept = self._open(path, index.values, index.classes, self._count, problems, check, unreadable, min_images)
         self._crc = crc
         if len(kept) < self._count:
             self._kept, self._places, self._offsets = kept, self._places[kept], self._offsets[kept]
             self._pairs = self._pairs and self._pairs.among(kept, self._count)
-        if (np.diff(self._places) >= 0).all():
-            self.shards = self._places
+        self.shards = self._places if in_order else None
         self._paths = MappedFile(index.paths) if index.paths is not None and index.paths.is_file() else None
 
     def encoded(self, index: int) -> bytes:
