@@ -8,7 +8,7 @@ import mmap
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,28 +74,43 @@ def stamps(paths: Iterable[Path]) -> list[int]:
 
 
 def load_kept(source: Path, stamp: list[int]) -> NDArray[np.int64] | None:
-    """What `keep` has stored for a file in this state; None if nothing or something else."""
+    """The table that `keep` has stored for a file in this state; None if nothing or something else."""
+    tables = load_tables(source, stamp, 1)
+    return tables[0] if tables else None
+
+
+def load_tables(source: Path, stamp: list[int], count: int) -> list[NDArray[Any]] | None:
+    """As `load_kept`, so many arrays."""
     for path in _places(source):
-        # A file that another version or a full disk has left is made anew.
-        with contextlib.suppress(OSError, ValueError, EOFError), path.open("rb") as file:
-            if np.load(file, allow_pickle=False).tolist() == stamp:
-                return np.load(file, allow_pickle=False)
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            tables = read_tables(file, stamp, count)
+            if tables is not None:
+                return tables
     return None
 
 
-def keep(source: Path, stamp: list[int], table: NDArray[np.int64]) -> None:
-    """Store an array beside a file, or where that is not allowed in the user's cache folder."""
+def read_tables(file: BinaryIO, stamp: list[int], count: int) -> list[NDArray[Any]] | None:
+    """The arrays in a file that `keep` has written; None if it has written others, or for another state."""
+    # A file that another version or a full disk has left is made anew.
+    with contextlib.suppress(ValueError, EOFError, TypeError):
+        if np.load(file, allow_pickle=False).tolist() == stamp:
+            return [np.load(file, allow_pickle=False) for _ in range(count)]
+    return None
+
+
+def keep(source: Path, stamp: list[int], *tables: NDArray[Any]) -> None:
+    """Store arrays beside a file, or where that is not allowed in the user's cache folder."""
     beside, cached = _places(source)
     try:
-        _write(beside, stamp, table)
+        _write(beside, stamp, tables)
     except OSError:  # a folder or disk that is for reading only
-        _write(cached, stamp, table)
+        _write(cached, stamp, tables)
 
 
-def _write(path: Path, stamp: list[int], table: NDArray[np.int64]) -> None:
+def _write(path: Path, stamp: list[int], tables: Iterable[NDArray[Any]]) -> None:
     with whole_file(path) as temporary, temporary.open("wb") as file:
-        np.save(file, np.array(stamp, np.int64), allow_pickle=False)
-        np.save(file, table, allow_pickle=False)
+        for table in (np.array(stamp, np.int64), *tables):
+            np.save(file, table, allow_pickle=False)
 
 
 def _places(source: Path) -> Iterator[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from array import array
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -13,32 +14,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo import progress
-from facezoo.data.mapped import keep, load_kept
+from facezoo.data.mapped import keep, load_tables, read_tables
 from facezoo.data.storage import Storage
-from facezoo.data.tar_index import Member, members
+from facezoo.data.tar_index import BLOCK, Member, members
 from facezoo.image import MAX_BYTES, SUFFIXES
 from facezoo.types import InputError
 from facezoo.zoo.cache import cache_dir
-
-SAMPLE = np.dtype(
-    [
-        ("offset", "<i8"),
-        ("size", "<i4"),
-        ("label", "<i4"),
-        ("shard", "<i4"),
-        ("head", "<i4"),
-        ("nested", "?"),
-        ("twice", "?"),
-    ]
-)
-"""One sample: where its image lies, its label, the bytes of headers before the image, whether its key names a folder,
-and whether another sample of its label has its key."""
 
 SHARD_LIST = "datasets_webdataset.json"
 MAX_LABEL = 2**31 - 1
 MAX_LABEL_BYTES = 1 << 20
 
-Table = NDArray[np.void]
+MAX_BLOCKS = 2**32 - 1
+MAX_HEAD = 2**16 - 1
+"""Blocks of headers before an image."""
+
+NESTED, TWICE = 1, 2
+
+
+class Index(NamedTuple):
+    """Where samples (N,) lie, in arrays as small as can be.
+
+    Attributes:
+        blocks: where the image begins, in blocks of 512 bytes from the start of its shard.
+        sizes: bytes of the image.
+        labels, shards: their numbers.
+        heads: blocks of headers right before the image.
+        flags: NESTED, the key names a folder; TWICE, another sample of the label has the key.
+    """
+
+    blocks: NDArray[np.uint32]
+    sizes: NDArray[np.int32]
+    labels: NDArray[np.int32]
+    shards: NDArray[np.int32]
+    heads: NDArray[np.uint16]
+    flags: NDArray[np.uint8]
+
+
+DTYPES = ("<u4", "<i4", "<i4", "<i4", "<u2", "|u1")
 
 
 class _Sample(NamedTuple):
@@ -47,8 +60,8 @@ class _Sample(NamedTuple):
     label: int
 
 
-def index_of(storage: Storage, label: str) -> Table:
-    """The samples (N,) of all shards, in order; walks through them where no index of their present state is there.
+def index_of(storage: Storage, label: str) -> Index:
+    """The samples of all shards, in order; walks through them where no index of their present state is there.
 
     Args:
         storage: the shards.
@@ -58,26 +71,31 @@ def index_of(storage: Storage, label: str) -> Table:
         InputError: a shard is damaged, a sample incomplete, its label no whole number, or a key comes twice in a shard.
     """
     source, stamp = _kept_under(storage, label), _stamp(storage)
-    table: Any = load_kept(source, stamp)
-    if table is None and not storage.remote and _index_file(source).exists():
-        newest = max(int(file.version) for file in storage.files)
-        if _index_file(source).stat().st_mtime_ns >= newest:
-            table = load_kept(source, _any_version(stamp))
-    if table is None and storage.remote:
-        table = _shipped(storage.beside(f"{_name(storage, label)}.index"), stamp)
-        if table is not None and _fits(table, storage):
-            keep(source, stamp, table)
-    if table is None or not _fits(table, storage):
-        table = _walk(storage, label)
-        keep(source, stamp, table)
-    return table
+    found = _usable(load_tables(source, stamp, len(DTYPES)), storage)
+    if found is None and not storage.remote and _is_newer(_index_file(source), storage):
+        found = _usable(load_tables(source, _any_version(stamp), len(DTYPES)), storage)
+    if found is None:
+        found = (_fetched(storage, label) if storage.remote else None) or _walk(storage, label)
+        keep(source, stamp, *found)
+    return found
 
 
 def ship_index(storage: Storage, label: str) -> Path:
     """Make the index and store it beside the shards, good for any copy of them that is not newer; gives its file."""
     source = _kept_under(storage, label)
-    keep(source, _any_version(_stamp(storage)), _walk(storage, label))
+    keep(source, _any_version(_stamp(storage)), *_walk(storage, label))
     return _index_file(source)
+
+
+def _fetched(storage: Storage, label: str) -> Index | None:
+    """The index that lies beside shards behind a URL, if their sizes are those it was made for."""
+    data = storage.beside(f"{_name(storage, label)}.index")
+    stamp = _any_version(_stamp(storage))
+    return None if data is None else _usable(read_tables(io.BytesIO(data), stamp, len(DTYPES)), storage)
+
+
+def _is_newer(file: Path, storage: Storage) -> bool:
+    return file.exists() and file.stat().st_mtime_ns >= max(int(stored.version) for stored in storage.files)
 
 
 def _kept_under(storage: Storage, label: str) -> Path:
@@ -108,59 +126,54 @@ def _name(storage: Storage, label: str) -> str:
     return f"webdataset-{sha256(names.encode()).hexdigest()[:8]}"
 
 
-def _shipped(data: bytes | None, stamp: list[int]) -> Table | None:
-    """The index that lies beside shards behind a URL, where their sizes are those it was made for."""
-    if data is None:
+def _usable(tables: list[NDArray[Any]] | None, storage: Storage) -> Index | None:
+    """The index, if every sample of it lies inside its shard."""
+    if tables is None or any(table.dtype != dtype for table, dtype in zip(tables, DTYPES)):
         return None
-    stream = io.BytesIO(data)
-    try:
-        made_for = np.load(stream, allow_pickle=False).tolist()
-        return np.load(stream, allow_pickle=False) if made_for[:-1] == stamp[:-1] else None
-    except (ValueError, EOFError, TypeError):  # of another version
+    found = Index(*tables)
+    if not found.labels.size or any(table.shape != (len(found.labels),) for table in tables):
         return None
-
-
-def _fits(table: Table, storage: Storage) -> bool:
-    """Whether every sample lies inside its shard."""
-    if table.dtype != SAMPLE or table.ndim != 1 or not len(table):
-        return False
     ends = np.array([file.size for file in storage.files], np.int64)
-    for low in range(0, len(table), 1 << 19):
-        part = table[low : low + (1 << 19)]
-        shard, offset, size, head = part["shard"], part["offset"], part["size"], part["head"]
-        if shard.min() < 0 or shard.max() >= len(ends) or (np.diff(shard) < 0).any() or part["label"].min() < 0:
-            return False
-        if min(size.min(), head.min()) < 0 or (offset < head).any() or (offset + size > ends[shard]).any():
-            return False
-    return True
+    for low in range(0, len(found.labels), 1 << 18):
+        part = Index(*(table[low : low + (1 << 18)] for table in tables))
+        if part.shards.min() < 0 or part.shards.max() >= len(ends) or (np.diff(part.shards) < 0).any():
+            return None
+        if min(part.labels.min(), part.sizes.min()) < 0 or (part.blocks < part.heads).any():
+            return None
+        if (part.blocks * np.int64(BLOCK) + part.sizes > ends[part.shards]).any():
+            return None
+    return found
 
 
-def _walk(storage: Storage, label: str) -> Table:
+def _walk(storage: Storage, label: str) -> Index:
     counts = _counts(storage)
-    tables = []
-    keys = []
+    columns = [array(code) for code in "IiiiHBq"]
     for number, file in enumerate(progress.track(storage.files, "index of the shards", "shards")):
+        before = len(columns[0])
         with storage.open(number) as stream:
-            found = list(_samples(stream, file.size, file.path, label))
-        if file.name in counts and counts[file.name] != len(found):
-            raise InputError(
-                f"{file.path}: {len(found):,} samples, {SHARD_LIST} lists {counts[file.name]:,}; repair it"
-            )
-        rows = [
-            (s.image.offset, s.image.size, s.label, number, s.image.offset - s.image.start, "/" in s.key, False)
-            for s in found
-        ]
-        tables.append(np.array(rows, SAMPLE))
-        keys.append(np.fromiter((hash_of(s.label, s.key) for s in found), np.int64, len(found)))
-    table = np.concatenate(tables)
-    if not len(table):
+            for sample in _samples(stream, file.size, file.path, label):
+                block, head = sample.image.offset // BLOCK, (sample.image.offset - sample.image.start) // BLOCK
+                if block > MAX_BLOCKS or head > MAX_HEAD:
+                    raise InputError(
+                        f"{file.path}: byte {sample.image.start}: too far into the shard, or too many headers; write "
+                        "smaller shards"
+                    )
+                nested, hashed = NESTED if "/" in sample.key else 0, _hash(sample.label, sample.key)
+                row = (block, sample.image.size, sample.label, number, head, nested, hashed)
+                for column, value in zip(columns, row):
+                    column.append(value)
+        found = len(columns[0]) - before
+        if counts.get(file.name, found) != found:
+            raise InputError(f"{file.path}: {found:,} samples, {SHARD_LIST} lists {counts[file.name]:,}; repair it")
+    if not columns[0]:
         raise InputError(f"{storage.path}: no sample; expected members KEY.jpg and KEY.cls")
-    _, places, uses = np.unique(np.concatenate(keys), return_inverse=True, return_counts=True)
-    table["twice"] = uses[places] > 1
-    return table
+    *tables, hashes = (np.array(column, dtype) for column, dtype in zip(columns, (*DTYPES, "<i8")))
+    _, places, uses = np.unique(hashes, return_inverse=True, return_counts=True)
+    tables[-1][uses[places] > 1] |= TWICE
+    return Index(*tables)
 
 
-def hash_of(label: int, key: str) -> int:
+def _hash(label: int, key: str) -> int:
     """A number that two samples of one label share if they have one key."""
     return int.from_bytes(sha256(f"{label} {key}".encode()).digest()[:8], "little", signed=True)
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from facezoo.data.classes import numbered, write_classes
 from facezoo.data.dataset import Dataset
-from facezoo.data.shard_index import SHARD_LIST, index_of, ship_index
+from facezoo.data.shard_index import NESTED, SHARD_LIST, TWICE, Index, index_of, ship_index
 from facezoo.data.storage import Storage
 from facezoo.data.tar_index import BLOCK, path_of
 from facezoo.data.writer import Encoded, Part, Writer
@@ -66,37 +66,40 @@ class WebDataset(Dataset):
         min_images: int = 1,
     ) -> None:
         self.storage = Storage(path, (ENDING,), cache, cache_gb)
-        table = index_of(self.storage, label)
-        values = table["label"].astype(np.int64)
-        self.shards = table["shard"].copy()
-        self._offsets, self._sizes, self._heads, self._twice = (
-            table[name].copy() for name in ("offset", "size", "head", "twice")
-        )
-        self._nested = bool(table["nested"].all())
-        del table  # large
+        found = index_of(self.storage, label)
+        values: Any = found.labels  # not widened: the memory of opening is for the index
+        self.shards = found.shards
+        self._index = found._replace(labels=found.labels[:0])  # they are in `values`
+        del found
+        self._nested = bool((self._index.flags & NESTED).all())
         classes, gaps = numbered(self.storage.named(), values)
-        found = {"gaps": gaps}
-        kept = self._open(Path(path), values, classes, len(values), found, check, unreadable, min_images)
+        problems = {"gaps": gaps}
+        kept = self._open(Path(path), values, classes, len(values), problems, check, unreadable, min_images)
         if len(kept) < len(values):
-            self.shards, self._offsets, self._sizes, self._heads, self._twice = (
-                column[kept] for column in (self.shards, self._offsets, self._sizes, self._heads, self._twice)
-            )
+            tables: list[Any] = [table[kept] if len(table) else table for table in self._index]
+            self._index = Index(*tables)
+            self.shards = self._index.shards
+
+    def _place(self, index: int) -> tuple[int, int]:
+        """The shard, and the byte at which the image begins in it."""
+        return int(self.shards[index]), int(self._index.blocks[index]) * BLOCK
 
     def encoded(self, index: int) -> bytes:
-        return self.storage.read(int(self.shards[index]), int(self._offsets[index]), int(self._sizes[index]))
+        return self.storage.read(*self._place(index), int(self._index.sizes[index]))
 
     def name(self, index: int) -> str:
-        return f"{self.storage.files[self.shards[index]].path}: byte {self._offsets[index]}"
+        shard, offset = self._place(index)
+        return f"{self.storage.files[shard].path}: byte {offset}"
 
     def path(self, index: int) -> str:
         """By the key: `identity/key.jpg`, or the key as it is where it begins with the identity."""
-        head, offset = int(self._heads[index]), int(self._offsets[index])
-        shard = int(self.shards[index])
+        shard, offset = self._place(index)
+        head = int(self._index.heads[index]) * BLOCK
         member = path_of(self.storage.read(shard, offset - head, head), self.name(index))
         folder, _, base = member.rpartition("/")
         stem, _, ending = base.partition(".")
         identity = self.classes[self.labels[index]]
-        if self._twice[index]:
+        if self._index.flags[index] & TWICE:
             return f"{identity}/{index:09d}.{ending.lower()}"
         stem = ESCAPE.sub(lambda found: chr(int(found[0][1:], 16)), stem)
         key = f"{folder}/{stem}" if folder else stem

@@ -97,18 +97,16 @@ def test_the_index_is_kept_and_made_anew_when_a_shard_changes(tmp_path, monkeypa
 
 
 def test_an_index_that_points_beyond_its_shard_is_not_believed(tmp_path):
-    from facezoo.data import shard_index
-
     shard = write_tar(tmp_path / "a.tar", sample("x"))
     open_shards(shard)
     (index,) = tmp_path.glob("*.index")
     with index.open("rb") as file:
-        stamp, table = np.load(file), np.load(file)
-    table["offset"] += 1 << 40
+        tables = [np.load(file) for _ in range(7)]
+    tables[1] += 1 << 30
     with index.open("wb") as file:
-        np.save(file, stamp), np.save(file, table)
+        for table in tables:
+            np.save(file, table)
     assert open_shards(shard).encoded(0) == b"imagex"
-    assert table.dtype == shard_index.SAMPLE
 
 
 @pytest.mark.parametrize("format", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
