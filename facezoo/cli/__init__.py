@@ -1,6 +1,8 @@
 """The `facezoo` command: one module per group of commands, each a typed function whose docstring is its help."""
 
 from facezoo.cli import (
+    convert,
+    curate,
     demo,
     evaluate,
     gallery,
@@ -11,12 +13,15 @@ from facezoo.cli import (
     preview,
     sdk,
     synth,
+    threshold,
     train,
 )
 from facezoo.cli.app import app, main
 
 __all__ = [
     "app",
+    "convert",
+    "curate",
     "demo",
     "evaluate",
     "gallery",
@@ -28,5 +33,6 @@ __all__ = [
     "preview",
     "sdk",
     "synth",
+    "threshold",
     "train",
 ]

@@ -6,14 +6,21 @@ from facezoo.data import (
     accessories_mask,
     degradation,
     folder,
+    folder_writer,
     geometric,
     list_file,
+    lmdb_file,
+    multi,
     pack_dataset,
+    parquet,
     photometric,
     randaugment,
     rec_dataset,
+    samplers,
+    subset,
     tfrecord_dataset,
     tones,
+    webdataset,
 )
 from facezoo.data.dataset import Dataset, Problems
 from facezoo.data.transforms import create_transforms

@@ -27,10 +27,10 @@ from facezoo.data.manifest import (
 from facezoo.data.opening import open_dataset
 from facezoo.data.pairs import write_pairs
 from facezoo.data.recode import Recoding
-from facezoo.data.staging import READY, SCANNED, Staging
-from facezoo.data.workers import spread
+from facezoo.data.staging import READY, SCANNED, Staging, occupied
+from facezoo.data.workers import check_workers, spread
 from facezoo.data.writer import Writer
-from facezoo.files import write_text
+from facezoo.files import TEMPORARY, write_text
 from facezoo.registry import WRITERS
 from facezoo.types import InputError
 from facezoo.zoo.cache import lock
@@ -102,6 +102,7 @@ def convert(
         InputError: no room, something is there already, an unreadable image, or other options than before.
     """
     options = options or Options()
+    check_workers(workers)
     target = writer.target.resolve()
     staging = Staging(target)
     try:
@@ -154,7 +155,7 @@ def _look_at(data: Dataset, options: Options) -> tuple[str, float]:
 
 
 def _check_target(target: Path, force: bool) -> None:
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+    if not occupied(target):
         return
     if not force:
         raise InputError(f"{target}: is there already; name another place, or replace it with --force")
@@ -180,6 +181,7 @@ def _fill(
     result = _at(writer, staging.result, staging.target)
     result.path.parent.mkdir(parents=True, exist_ok=True)
     files = result.finish(staging.parts(work.parts, writer.suffix), source.classes)
+    _remove_temporaries(staging.result)
     if skipped:
         files.append(beside(result.path, SKIPPED))
         write_text(files[-1], "".join(f"{data.path(index)}\t{why}\n" for index, why in skipped))
@@ -191,6 +193,14 @@ def _fill(
     write_text(manifest_file(result.path), json.dumps(asdict(manifest), indent=1) + "\n")
     staging.record(READY, {"names": sorted(entry.name for entry in staging.result.iterdir())})
     return resumed
+
+
+def _remove_temporaries(result: Path) -> None:
+    """Remove what an earlier run was writing when it was killed."""
+    for pattern in (".*", "*/.*"):
+        for path in result.glob(pattern):
+            if TEMPORARY.match(path.name):
+                path.unlink()
 
 
 def _skipped(data: Dataset, options: Options, staging: Staging, workers: int) -> list[tuple[int, str]]:

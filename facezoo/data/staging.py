@@ -120,7 +120,7 @@ class Staging:
         if not replace:
             for name in names:
                 there = self.target.with_name(name)
-                if there.exists() and (self.result / name).exists():
+                if occupied(there) and (self.result / name).exists():
                     raise InputError(f"{there}: is there already; name another place, or replace it with --force")
         for name in names:
             source, there = self.result / name, self.target.with_name(name)
@@ -140,6 +140,11 @@ class Staging:
         if self.folder.exists():
             self.folder.rename(removed)
             remove(removed)
+
+
+def occupied(path: Path) -> bool:
+    """Whether something is there, other than an empty folder."""
+    return path.exists() and not (path.is_dir() and not any(path.iterdir()))
 
 
 def remove(path: Path) -> None:

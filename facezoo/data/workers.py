@@ -19,6 +19,11 @@ T = TypeVar("T")
 _work: Callable[[int], Any] | None = None
 
 
+def check_workers(workers: int) -> None:
+    if workers < 1:
+        raise InputError(f"workers is {workers}, it must be 1 or more")
+
+
 def spread(work: Callable[[int], T], numbers: Sequence[int], workers: int) -> Iterator[tuple[int, T]]:
     """`work(number)` for every number, given as they end; `work` is pickled once for each process.
 
@@ -27,8 +32,7 @@ def spread(work: Callable[[int], T], numbers: Sequence[int], workers: int) -> It
     Raises:
         InputError: fewer than one worker.
     """
-    if workers < 1:
-        raise InputError(f"workers is {workers}, it must be 1 or more")
+    check_workers(workers)
     workers = min(workers, len(numbers))
     if workers <= 1:
         for number in numbers:
