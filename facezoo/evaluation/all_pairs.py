@@ -121,7 +121,7 @@ class AllPairs:
             self._intervals(counts, tallied, metrics),
             {"roc": thinned_roc(tallied), "histogram": _histogram(tallied)},
             self._protocol(counts) | unmeasurable,
-            self._mistakes(counts, points, embeddings),
+            self._mistakes(counts, points),
             tables=self._suspects(counts, embeddings),
         )
         for part in self.parts:
@@ -171,9 +171,7 @@ class AllPairs:
             words["genuine pairs compared"] = f"{left:,.0f}"
         return {**words, **self.notes}
 
-    def _mistakes(
-        self, counts: PairCounts, points: Sequence[OperatingPoint], embeddings: FloatArray
-    ) -> tuple[Mistake, ...]:
+    def _mistakes(self, counts: PairCounts, points: Sequence[OperatingPoint]) -> tuple[Mistake, ...]:
         """The highest impostor and the lowest genuine pairs beyond the threshold of the strictest FAR measured."""
         measured = [point for point in points if point.far * counts.impostor_pairs >= 1]
         if not len(self.photos) or not measured:

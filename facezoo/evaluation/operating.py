@@ -20,7 +20,7 @@ from facezoo.types import FloatArray, InputError, unit
 RULE_OF_THIRTY = 30
 """So many errors must be seen for a rate to be known to a third of itself with 90 % confidence."""
 
-DUPLICATE = 0.98
+DUPLICATE = 0.95
 """Cosine that two different photos hardly reach with any model: one of them is most likely a copy of the other."""
 
 SUSPECTS = 20
@@ -229,6 +229,28 @@ def suspects(counts: PairCounts, embeddings: FloatArray) -> list[Suspect]:
         if len(found) == SUSPECTS:
             break
     return list(found.values())
+
+
+COLUMNS = (
+    "FMR wanted", "threshold", "from", "to", "squared L2", "angle", "FMR", "from", "to", "FNMR", "from", "to",
+    "false matches",
+)  # fmt: skip
+
+
+def point_rows(points: Sequence[Point]) -> tuple[tuple[str | int | float | None, ...], ...]:
+    """The points as the table of a report; of a target that cannot be measured only the bound of the FMR is stated."""
+    rows: list[tuple[str | int | float | None, ...]] = [COLUMNS]
+    for point in points:
+        cells: list[str | int | float | None] = [far_name(point.target)]
+        for kind in KINDS:
+            found = point.intervals.get(kind)
+            shown = point.measurable or kind == "fmr"
+            cells += [getattr(point, kind) if shown else None]
+            cells += [found.low, found.high] if found and shown else [None, None]
+            if kind == "threshold":
+                cells += [squared_distance(point.threshold), angle(point.threshold)] if shown else [None, None]
+        rows.append((*cells, point.false_matches))
+    return tuple(rows)
 
 
 def squared_distance(cosine: float) -> float:

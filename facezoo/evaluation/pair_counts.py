@@ -164,7 +164,7 @@ def count_pairs(
         raise InputError(f"{what}: no photo has a face")
     share = 1 / sizes[codes] if equal == "identities" else None
     tail = Tail(keep)
-    key = _key(embeddings, codes, lost, equal, keep) if state else ""
+    key = f"{count_digest(embeddings, codes, lost)} {equal} {keep} {PANEL} {STRIP}" if state else ""
     done = load_state(state, key, tail) if state else 0
     panels = _panels(len(order))
     with progress.bar(len(panels), what, "block", initial=done) as bar:
@@ -273,11 +273,11 @@ def _same(order: NDArray[np.intp], codes: NDArray[np.intp]) -> Iterator[tuple[ND
         start = stop
 
 
-def _key(embeddings: FloatArray, codes: NDArray[np.intp], lost: NDArray[np.bool_], equal: str, keep: int) -> str:
-    """Tells one count from any other: digest of all that goes into it."""
-    digest = sha256(f"{embeddings.shape} {embeddings.dtype} {equal} {keep} {PANEL} {STRIP}".encode())
+def count_digest(embeddings: FloatArray, identity: NDArray[np.integer], failed: NDArray[np.bool_]) -> str:
+    """SHA-256 of embeddings (N, D), the people (N,) and the photos without a face (N,): what was counted."""
+    digest = sha256(f"{embeddings.shape} {embeddings.dtype}".encode())
     for start in range(0, len(embeddings), PANEL):
         digest.update(np.ascontiguousarray(embeddings[start : start + PANEL]).data)
-    digest.update(codes.tobytes())
-    digest.update(lost.tobytes())
+    digest.update(np.asarray(identity, np.int64).tobytes())
+    digest.update(np.asarray(failed, bool).tobytes())
     return digest.hexdigest()
