@@ -43,7 +43,7 @@ class Accessory(Transform):
 
     def apply(self, crop: Crop, rng: np.random.Generator) -> Crop:
         matrix = _placed(self.template, crop.shape[0], crop.shape[1])
-        # As if the landmarks were off by this much: moved, turned and scaled about the nose.
+        # As if the landmarks were off by this much: moved, turned and scaled about the nose, and the nose itself.
         right, down, angle, growth, turn = (self.jitter * rng.standard_normal(5)).tolist()
         angle, growth = angle / SPAN, max(1 + growth / SPAN, 0.5)
         linear = growth * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])

@@ -26,7 +26,17 @@ SPAN = float(FACE[1, 0] - FACE[0, 0])
 """From eye to eye, face coordinates."""
 
 MIDDLE = 56.0
-"""The face's centre line, and half the width over which it may bend."""
+"""The face's centre line."""
+
+HEAD, FOREHEAD = 46.0, 15.0
+"""Half the width of a head seen from the front, and where it begins to curve back above; face coordinates."""
+
+RIDGE, NOSE, DEPTH = 0.15, 1.3, 0.95
+"""In half widths: what nose and lips add along the centre line, where the nose's tip is, and the mean of the five
+points. Turned, a head's outline moves away from them, against the nose."""
+
+MOST = 0.9 * HEAD * (NOSE - DEPTH)
+"""The largest shift of the nose that is followed."""
 
 SUBPIXEL = 4
 """Bits behind the point of the coordinates that OpenCV fills polygons with."""
@@ -72,6 +82,7 @@ class Canvas:
         rows: tuple[float, float] = (-1e3, 1e3),
     ) -> None:
         self.rng, self.crop, self.turn, self.matrix = rng, crop, turn, matrix.copy()
+        self.sine = turn / (HEAD * (NOSE - DEPTH))
         self.scale = math.hypot(matrix[0, 0], matrix[1, 0])
         if not SMALLEST <= self.scale <= LARGEST:
             raise InputError(
@@ -88,10 +99,13 @@ class Canvas:
         self.grain = _grain_of(grey)
 
     def points(self, face: FloatArray) -> FloatArray:
-        """Pixels of points (N, 2) in face coordinates; the centre line bends as on a turned head."""
-        bend = np.maximum(0, 1 - ((face[:, 0] - MIDDLE) / MIDDLE) ** 2)
-        placed = face @ self.matrix[:, :2].T + self.matrix[:, 2]
-        return np.clip(placed + (self.turn * bend)[:, None] * self.matrix[:, 0], -FAR, FAR)
+        """Pixels of points (N, 2) in face coordinates, on a head that is turned as this one."""
+        x = face[:, 0]
+        if self.turn:
+            above = np.maximum(0, (FOREHEAD - face[:, 1]) / HEAD)
+            x = x + self.sine * HEAD * (_depth((x - MIDDLE) / HEAD, above) - DEPTH)
+        placed = np.column_stack([x, face[:, 1]]) @ self.matrix[:, :2].T + self.matrix[:, 2]
+        return np.clip(placed, -FAR, FAR)
 
     def shape_of(self, *outlines: FloatArray | tuple[FloatArray, ...], soft: float = 0.5) -> NDArray[np.uint8]:
         """Coverage (H, W) of closed outlines (N, 2) in face coordinates; where those of a tuple overlap is a hole.
@@ -123,7 +137,7 @@ class Canvas:
     def shade_of(self, values: FloatArray) -> FloatArray:
         """Shading (H, W) of the crop from values over `x` and `y`."""
         grid = np.ascontiguousarray(np.broadcast_to(values, (self.y.size, self.x.size)), np.float32)
-        first = np.array([self.x[0, 0] + self.turn, self.y[0, 0]])
+        first = np.array([self.x[0, 0] + self.sine * HEAD * (1 + RIDGE - DEPTH), self.y[0, 0]])
         there = np.column_stack([self.matrix[:, :2] * STEP, self.matrix[:, :2] @ first + self.matrix[:, 2]])
         return cast(FloatArray, cv2.warpAffine(grid, there, self.shape[::-1], borderMode=cv2.BORDER_REPLICATE))
 
@@ -169,11 +183,16 @@ def _blurred(coverage: Any, sigma: float) -> Any:
     return cv2.GaussianBlur(coverage, (width, width), sigma)
 
 
+def _depth(u: FloatArray, v: FloatArray) -> FloatArray:
+    """How far the head reaches towards the camera, in half widths: u from the centre line, v above the forehead."""
+    return np.sqrt(np.maximum(0, 1 - u * u - v * v)) + RIDGE * np.exp(-(u * u + v * v) * (1 / 0.09))
+
+
 def turn_of(matrix: FloatArray, nose: FloatArray) -> float:
     """How far the nose (2,) lies to the right of where a frontal face has it, face coordinates, 15 at most."""
     expected = matrix[:, :2] @ FACE[2] + matrix[:, 2]
     along = matrix[:, 0] / max(float(matrix[:, 0] @ matrix[:, 0]), 1e-12)
-    return min(max(float((nose - expected) @ along), -15.0), 15.0)
+    return min(max(float((nose - expected) @ along), -MOST), MOST)
 
 
 GRAIN_ROOM = 64
