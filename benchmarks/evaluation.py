@@ -22,7 +22,7 @@ DIM = 512
 IJB_PHOTOS, IJB_TEMPLATES, IJB_GALLERY, IJB_PAIRS, IJB_GENUINE = 469_375, 23_124, 3_531, 15_658_489, 19_557
 PROBES, PEOPLE, DISTRACTORS, RANKS = 3_530, 80, 1_000_000, 10
 REFERENCE_DISTRACTORS = 20_000
-"""The reference holds two matrices of probes x distractors: 42 GB at a million."""
+"""The reference holds two matrices of probes x distractors: 28 GB at a million."""
 
 
 def random_features(path, rows, seed=0):

@@ -11,6 +11,7 @@ from scipy.special import ndtri
 
 from facezoo.evaluation.folds import Folds
 from facezoo.evaluation.metrics import RULE_OF_THREE
+from facezoo.evaluation.report import Interval
 from facezoo.types import FloatArray, InputError
 
 LEVEL = 0.95
@@ -125,3 +126,51 @@ def bootstrap(
         for name, values in found.items()
         if 2 * len(values) >= drawn
     }
+
+
+def identity_intervals(
+    measure: Callable[[FloatArray], Mapping[str, float | None]],
+    identity: NDArray[np.intp],
+    metrics: Mapping[str, float | None],
+    people: int,
+    over: str,
+    resamples: int,
+    seed: int,
+) -> dict[str, Interval]:
+    """Intervals of rates of success: identities are drawn with all that is theirs.
+
+    A rate of 1 is repeated by every resample: it gets the rule of three instead.
+
+    Args:
+        measure: rates by name for a weight of each entry (M,).
+        identity: of each entry (M,).
+        metrics: the rates found.
+        people: independent trials, for the rule of three.
+        over: what is drawn, in words.
+        resamples, seed: of the bootstrap; 0 resamples give no interval.
+    """
+    if not resamples:
+        return {}
+    method = f"bootstrap over {over}, {resamples} resamples, seed {seed}, percentile"
+    drawn = bootstrap(measure, identity_weights(identity, identity, resamples, seed))
+    intervals = {name: Interval(*ends, LEVEL, method) for name, ends in drawn.items()}
+    for name in intervals:
+        if metrics[name] == 1:
+            words = f"rule of three, no error in {people} identities"
+            intervals[name] = Interval(1 - error_bound(people), 1.0, LEVEL, words)
+    return intervals
+
+
+def trial_intervals(
+    hits: Mapping[str, NDArray[np.bool_]], identity: NDArray[np.intp], over: str, resamples: int, seed: int
+) -> dict[str, Interval]:
+    """Intervals of the shares of hits in trials (T,), of which those of one identity (T,) are drawn together."""
+    # Their sums are drawn, not the trials, which may be millions.
+    ids, code, counts = np.unique(identity, return_inverse=True, return_counts=True)
+    sums = np.stack([np.bincount(code, hit, len(ids)) for hit in hits.values()])
+
+    def measure(weights: FloatArray) -> dict[str, float | None]:
+        return dict(zip(hits, (sums @ weights / (counts @ weights)).tolist()))
+
+    shares = dict(zip(hits, (sums.sum(axis=1) / counts.sum()).tolist()))
+    return identity_intervals(measure, ids, shares, len(ids), over, resamples, seed)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.evaluation.intervals import LEVEL, bootstrap, error_bound, identity_weights
+from facezoo.evaluation.intervals import trial_intervals
 from facezoo.evaluation.noise import (
     JITTER,
     NOISE_WORDS,
@@ -23,7 +23,7 @@ from facezoo.evaluation.noise import (
 from facezoo.evaluation.open_set import Ties
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.ranks import Top, Vectors, pair_scores, running_top
-from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
+from facezoo.evaluation.report import NO_FACE, Mistake, Report
 from facezoo.evaluation.verification import MISTAKES
 from facezoo.registry import BENCHMARKS
 from facezoo.types import FloatArray, InputError
@@ -131,7 +131,13 @@ class MegaFace:
         return Report(
             self.name,
             metrics,
-            self._intervals(ranks, self.identity[probe], metrics),
+            trial_intervals(
+                {f"rank{k}": ranks <= k for k in range(1, self.ranks + 1)},
+                self.identity[probe],
+                "identities",
+                self.resamples,
+                self.seed,
+            ),
             {
                 "cmc": {"rank": [float(k) for k in range(1, self.ranks + 1)], "rate": rates.tolist()},
                 "growth": {"size": [float(size) for size in sizes], "rate": growth},
@@ -158,28 +164,6 @@ class MegaFace:
             ranks[part] = 1 + np.count_nonzero(others > mate if self.ties == "hit" else others >= mate, axis=1)
         ranks[~np.isfinite(score)] = self.ranks + 1
         return ranks
-
-    def _intervals(
-        self, ranks: NDArray[np.intp], identity: NDArray[np.intp], metrics: Mapping[str, float | None]
-    ) -> dict[str, Interval]:
-        if not self.resamples:
-            return {}
-        # The trials of a person share their weight: their sums are drawn, not the trials.
-        ids, code, counts = np.unique(identity, return_inverse=True, return_counts=True)
-        sums = np.stack([np.bincount(code, ranks <= k, len(ids)) for k in range(1, self.ranks + 1)])
-
-        def measure(weights: FloatArray) -> dict[str, float | None]:
-            shares = sums @ weights / (counts @ weights)
-            return {f"rank{k}": float(share) for k, share in enumerate(shares, start=1)}
-
-        method = f"bootstrap over identities, {self.resamples} resamples, seed {self.seed}, percentile"
-        found = bootstrap(measure, identity_weights(ids, ids, self.resamples, self.seed))
-        intervals = {name: Interval(*ends, LEVEL, method) for name, ends in found.items()}
-        for name in intervals:
-            if metrics[name] == 1:  # every resample repeats it
-                words = f"rule of three, no error in {len(ids)} identities"
-                intervals[name] = Interval(1 - error_bound(len(ids)), 1.0, LEVEL, words)
-        return intervals
 
     def _protocol(
         self, trials: int, distractors: int, lost: NDArray[np.bool_], noisy: NDArray[np.bool_]

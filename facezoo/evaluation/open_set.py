@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.evaluation.intervals import LEVEL, bootstrap, error_bound, identity_weights
+from facezoo.evaluation.intervals import error_bound, identity_intervals
 from facezoo.evaluation.metrics import OperatingPoint, Sorted, Tally, tar_at_far
 from facezoo.evaluation.ranks import Found
 from facezoo.evaluation.report import Interval
@@ -165,8 +165,6 @@ def identification_intervals(
     seed: int,
 ) -> dict[str, Interval]:
     """Intervals by drawing the identities of the probes (P,); the gallery stays as it is."""
-    if not resamples:
-        return {}
     decisions = [s.decisions() for s in searches] if rule == "conservative" else []
     fpirs = [fpir for fpir in FPIRS if metrics.get(f"tpir@fpir={far_name(fpir)}") is not None]
 
@@ -180,15 +178,8 @@ def identification_intervals(
                 )
         return found
 
-    method = f"bootstrap over identities of the probes, {resamples} resamples, seed {seed}, percentile"
-    drawn = bootstrap(measure, identity_weights(identity, identity, resamples, seed))
-    intervals = {name: Interval(*ends, LEVEL, method) for name, ends in drawn.items()}
     people = len(np.unique(np.concatenate([identity[s.mated] for s in searches])))
-    for name in intervals:
-        if metrics[name] == 1:  # every resample repeats it
-            low = 1 - error_bound(people)
-            intervals[name] = Interval(low, 1.0, LEVEL, f"rule of three, no error in {people} identities")
-    return intervals
+    return identity_intervals(measure, identity, metrics, people, "identities of the probes", resamples, seed)
 
 
 def identification_curves(searches: Sequence[Searches], names: Iterable[str]) -> dict[str, dict[str, list[float]]]:

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.evaluation.intervals import LEVEL, bootstrap, error_bound, identity_weights
+from facezoo.evaluation.intervals import error_bound, trial_intervals
 from facezoo.evaluation.metrics import Tally, auc, eer, tar_at_far
 from facezoo.evaluation.report import Interval, Mistake, Report
 from facezoo.evaluation.template_pairs import CURVE, border_tally, nearest_points, pair_cosines, sorted_histogram
@@ -108,27 +108,15 @@ def _intervals(
     """Of the TAR at the thresholds found, by drawing the identities of the genuine pairs (G,)."""
     found = {f"tar@far={far_name(far)}": metrics.get(f"threshold@far={far_name(far)}") for far in FARS}
     thresholds = {name: threshold for name, threshold in found.items() if threshold is not None}
-    if not resamples or not thresholds:
+    if not thresholds:
         return {}
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
     links = coo_array((np.ones(len(left)), (left, right)), shape=(templates, templates))
-    ids, code = np.unique(connected_components(links, directed=False)[1][left], return_inverse=True)
-    counts = np.bincount(code)
-    sums = np.stack([np.bincount(code, scores >= threshold, len(ids)) for threshold in thresholds.values()])
-
-    def measure(weights: FloatArray) -> dict[str, float | None]:
-        return dict(zip(thresholds, (sums @ weights / (counts @ weights)).tolist()))
-
-    method = f"bootstrap over identities at a fixed threshold, {resamples} resamples, seed {seed}, percentile"
-    drawn = bootstrap(measure, identity_weights(ids, ids, resamples, seed))
-    intervals = {name: Interval(*ends, LEVEL, method) for name, ends in drawn.items()}
-    for name in intervals:
-        if metrics[name] == 1:  # every resample repeats it
-            rule = f"rule of three, no error in {len(ids)} identities"
-            intervals[name] = Interval(1 - error_bound(len(ids)), 1.0, LEVEL, rule)
-    return intervals
+    identity = connected_components(links, directed=False)[1][left]
+    hits = {name: scores >= threshold for name, threshold in thresholds.items()}
+    return trial_intervals(hits, identity, "identities at a fixed threshold", resamples, seed)
 
 
 def _worst(scores: FloatArray, same: NDArray[np.bool_], highest: float) -> NDArray[np.intp]:
