@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import pickle
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,13 +103,18 @@ def read_pack(path: Path) -> tuple[list[bytes], NDArray[np.bool_]]:
     try:
         if path.stat().st_size > MAX_PACK_BYTES:
             raise InputError(f"{path}: more than the {MAX_PACK_BYTES:,} bytes that are read")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            content = _load(path, file)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+    return _checked(path, content)
+
+
+def _load(path: Path, file: BinaryIO) -> Any:
     try:
-        content = _PackReader(io.BytesIO(data), encoding="bytes").load()
+        return _PackReader(file, encoding="bytes").load()
     except InputError as error:
         raise InputError(f"{path}: not a verification pack: it contains {error}") from None
     # What a damaged or hostile pickle raises while it is read.
@@ -118,7 +122,6 @@ def read_pack(path: Path) -> tuple[list[bytes], NDArray[np.bool_]]:
         raise InputError(f"{path}: not a readable verification pack ({error})") from None
     except (MemoryError, OverflowError, RecursionError):
         raise InputError(f"{path}: not a readable verification pack (it asks for too much memory)") from None
-    return _checked(path, content)
 
 
 def _checked(path: Path, content: Any) -> tuple[list[bytes], NDArray[np.bool_]]:

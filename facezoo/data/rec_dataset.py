@@ -15,7 +15,7 @@ from facezoo.data.columns import Columns
 from facezoo.data.dataset import Dataset
 from facezoo.data.framed import Framed, read_framed, write_framed
 from facezoo.data.mapped import MappedFile, keep, load_kept, stamps
-from facezoo.data.problems import Labels
+from facezoo.data.problems import SHOWN, Finding, Labels
 from facezoo.data.recordio import frame, image_of, image_record, read_heads, read_record, scan
 from facezoo.data.writer import Encoded, Part, Writer
 from facezoo.files import whole_file, write_text
@@ -51,7 +51,7 @@ class RecordIO(Dataset):
 
     Raises:
         InputError: damaged or truncated, an index that belongs to another file, labels that are no whole numbers from
-            0, or a property file that contradicts them; with the byte or the line.
+            0, or a property file that states fewer classes; with the byte or the line.
     """
 
     def __init__(
@@ -71,8 +71,7 @@ class RecordIO(Dataset):
             offsets, values = table
         self._offsets = offsets
         classes, gaps = numbered(path, values)
-        _compare(path.with_name("property"), int(max(classes)))
-        problems = {"gaps": gaps}
+        problems = {"gaps": _with_property(path.with_name("property"), int(max(classes)), gaps)}
         kept = self._open(path, values, classes, len(offsets), problems, check, unreadable, min_images)
         if len(kept) < len(offsets):
             self._offsets = offsets[kept]
@@ -193,21 +192,26 @@ def _whole(numbers: NDArray[np.float32]) -> NDArray[np.bool_]:
     return (numbers >= 0) & (numbers < MAX_NUMBER) & (numbers == np.floor(numbers))
 
 
-def _compare(path: Path, largest: int) -> None:
-    """The number of classes that a property file states must hold the largest label."""
+def _with_property(path: Path, largest: int, gaps: Finding) -> Finding:
+    """The gaps and the classes behind the largest label that a property file states.
+
+    Raises:
+        InputError: it states fewer classes than there are, or has another form.
+    """
     if not path.is_file():
-        return
+        return gaps
     try:
         with path.open("rb") as file:
             fields = file.read(200).split(b",")
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    if len(fields) != 3 or not all(field.strip().isdigit() for field in fields):
+    if len(fields) != 3 or not all(field.strip().isdigit() and len(field) < 12 for field in fields):
         raise InputError(f"{path}: 'classes,height,width' was expected, such as 85742,112,112")
-    if largest >= int(fields[0]):
-        raise InputError(
-            f"{path}: {int(fields[0]):,} classes, but an image has the label {largest}; correct one of them"
-        )
+    count = int(fields[0])
+    if largest >= count:
+        raise InputError(f"{path}: {count:,} classes, but an image has the label {largest}; correct one of them")
+    behind = range(largest + 1, count)
+    return Finding(gaps.count + len(behind), (*gaps.first, *map(str, behind[:SHOWN]))[:SHOWN])
 
 
 @WRITERS.register(name="rec")

@@ -253,6 +253,30 @@ def test_a_property_file_that_contradicts_is_refused(tmp_path, text, words):
         DATASETS.create(f"rec:path={path}")
 
 
+def test_classes_that_only_the_property_file_knows_are_gaps(tmp_path):
+    path = copied(tmp_path, "identities")
+    (tmp_path / "property").write_text("5,24,24")
+    problems = DATASETS.create(f"rec:path={path}").problems
+    assert problems.gaps.count == 2 and problems.gaps.first == ("3", "4")
+
+
+@pytest.mark.parametrize("announced", [6.0, 7.0, 8.0])
+def test_numbers_beyond_float32_are_not_trusted(tmp_path, monkeypatch, announced):
+    monkeypatch.setattr("facezoo.data.rec_dataset.EXACT", 4)
+    path = copied(tmp_path, "identities")
+    data = bytearray(path.read_bytes())
+    data[32:36] = np.float32(announced).tobytes()  # 7, rounded
+    path.write_bytes(data)
+    assert DATASETS.create(f"rec:path={path}").labels.tolist() == [0, 0, 1, 1, 1, 2]
+
+
+def test_a_set_too_large_for_record_0_is_written_without_it(tmp_path, people, write, same, monkeypatch):
+    monkeypatch.setattr("facezoo.data.rec_dataset.EXACT", 8)
+    path = write(f"rec:path={tmp_path / 'train.rec'}", people)[0]
+    assert read_heads(MappedFile(path), scan(MappedFile(path))).empty.tolist() == [False] * 8
+    assert same(DATASETS.create(f"rec:path={path}"), people)
+
+
 def test_names_of_classes_are_taken_and_must_suffice(tmp_path):
     path = copied(tmp_path, "identities")
     (tmp_path / "classes.txt").write_text("Ann\nBob\nCy\n", encoding="utf-8")
