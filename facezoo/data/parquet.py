@@ -77,7 +77,7 @@ class Parquet(Dataset):
         pyarrow(path)
         self.storage, self._memory = Storage(path, ENDINGS, cache, cache_gb), memory_mb * 1_000_000
         first = Table(self.storage, 0)
-        self._columns = choose(first.schema, first.path, image, label)
+        self._columns, self._schema = choose(first.schema, first.path, image, label), first.schema
         self._groups: list[tuple[int, int]] = []  # file, and group in it
         rows: list[int] = []
         parts: list[np.ndarray] = []
@@ -85,8 +85,9 @@ class Parquet(Dataset):
             self._groups += [(number, group) for group in range(len(counts))]
             rows += counts
             parts.append(labels)
-        values, classes, found = self._named(np.concatenate(parts))
         self._firsts = np.concatenate([[0], np.cumsum([len(part) for part in parts])])
+        values, classes, found = self._named(np.concatenate(parts))
+        del parts, self._schema
         self._starts = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
         self.shards = np.repeat(np.arange(len(rows), dtype=np.int32), rows)
         self._rows: NDArray[np.intp] | None = None  # all of them
@@ -101,30 +102,31 @@ class Parquet(Dataset):
     def _labels(self, number: int) -> tuple[list[int], np.ndarray]:
         """Rows of each group of a file, and its labels."""
         table = Table(self.storage, number)
-        columns = choose(table.schema, table.path, self._columns.image, self._columns.label)
-        if columns != self._columns:
-            other = self.storage.files[0].path
-            raise InputError(f"{table.path}: its columns or class names are not those of {other}; open them one by one")
-        return table.rows, table.labels(columns.label)
+        if not table.schema.equals(self._schema, check_metadata=True):
+            columns = choose(table.schema, table.path, self._columns.image, self._columns.label)
+            if columns != self._columns:
+                other = self.storage.files[0].path
+                raise InputError(f"{table.path}: its columns or names are not those of {other}; open them one by one")
+        labels = table.labels(self._columns.label)
+        if labels.dtype != object and len(labels):
+            if labels.min() < 0:
+                row = int(np.argmax(labels < 0))
+                raise InputError(f"{table.path}: row {row}: label {labels[row]}, they begin at 0; leave such rows out")
+            labels = labels.astype(np.int32 if labels.max() <= np.iinfo(np.int32).max else np.int64)
+        return table.rows, labels
 
-    def _named(self, labels: np.ndarray) -> tuple[Labels, dict[int, str], Finding]:
-        """Label values, the name of each, and the gaps."""
+    def _named(self, labels: Any) -> tuple[Labels, dict[int, str], Finding]:
+        """Label values, not wider than they have to be, the name of each, and the gaps."""
         if labels.dtype == object:
             texts, codes = np.unique(labels.astype(str), return_inverse=True)
             return codes.astype(np.int64), dict(enumerate(texts.tolist())), NOTHING
-        values = labels.astype(np.int64)
-        if len(values) and values.min() < 0:
-            row = int(np.argmax(values < 0))
-            raise InputError(
-                f"{self.storage.path}: row {row}: label {values[row]}, labels begin at 0; leave such rows out"
-            )
         names = self._columns.names
         if names is None:
-            return values, *numbered(self.storage.named(), values)
-        used = present(values)
+            return labels, *numbered(self.storage.named(), labels)
+        used = present(labels)
         if len(used) and used[-1] >= len(names):
             raise InputError(f"{self.storage.path}: label {used[-1]} has no name, the file has {len(names):,} names")
-        return values, {value: names[value] for value in used.tolist()}, gaps(used)
+        return labels, {value: names[value] for value in used.tolist()}, gaps(used)
 
     def _place(self, index: int) -> tuple[int, int, int]:
         """Row group, row in it, and row in the whole."""

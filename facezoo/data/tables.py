@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Table:
         self.path = storage.files[number].path
         pa = pyarrow(self.path)
         self._file: Any = None
-        self._stream: BinaryIO | None = None
+        self._stream: Any = None
         with reported(self.path):
             if self.path.endswith(".arrow"):
                 if storage.remote:
@@ -63,7 +63,8 @@ class Table:
                     self._batches = list(reader)  # mapped, not read
                 self.rows = [batch.num_rows for batch in self._batches]
             else:
-                self._stream = storage.open(number)
+                # Arrow's own file does not wait for the interpreter lock.
+                self._stream = storage.open(number) if storage.remote else pa.OSFile(self.path)
                 self._file = pa.parquet.ParquetFile(self._stream)
                 self.schema, metadata = self._file.schema_arrow, self._file.metadata
                 groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]

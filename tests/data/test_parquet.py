@@ -87,7 +87,7 @@ def test_columns_are_chosen_by_option_where_several_could_be_meant(tmp_path):
     "columns, metadata, message",
     [
         ({"jpg": [b"1", b"2"], "id": [0, None]}, None, r"row 1: no id"),
-        ({"jpg": [b"1"], "id": [-1]}, None, r"row 0: label -1, labels begin at 0"),
+        ({"jpg": [b"1"], "id": [-1]}, None, r"row 0: label -1, they begin at 0"),
         ({"id": [1]}, None, r"no column can hold the image: id \(int64\)"),
         ({"jpg": [b"1"]}, None, r"no column can hold the label"),
         ({"jpg": [b"1"], "id": [0]}, {"huggingface": "{"}, r"the note of `datasets`"),
