@@ -13,7 +13,8 @@ from facezoo.evaluation.intervals import error_bound, identity_intervals
 from facezoo.evaluation.metrics import OperatingPoint, Sorted, Tally, tar_at_far
 from facezoo.evaluation.ranks import Found
 from facezoo.evaluation.report import Interval
-from facezoo.evaluation.verification import far_name, roc_corners
+from facezoo.evaluation.scored_pairs import thinned_roc
+from facezoo.evaluation.verification import far_name
 from facezoo.types import FloatArray
 
 Ties: TypeAlias = Literal["miss", "hit"]
@@ -199,10 +200,10 @@ def identification_curves(searches: Sequence[Searches], names: Iterable[str]) ->
             }
         ordered = found.decisions()
         if ordered is not None:
-            corners = roc_corners(ordered.tally())
+            points = thinned_roc(ordered.tally())
             curves[f"open_set{tail}"] = {
-                "threshold": corners["threshold"],
-                "fpir": corners["fmr"],
-                "fnir": corners["fnmr"],
+                "threshold": points["threshold"],
+                "fpir": points["fmr"],
+                "fnir": points["fnmr"],
             }
     return curves

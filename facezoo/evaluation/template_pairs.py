@@ -21,9 +21,6 @@ many times the pairs."""
 GATHER = 1 << 14
 """Pairs gathered at a time."""
 
-CURVE = 500
-"""Points of a ROC at quantiles of the genuine scores, and as many at quantiles of the impostor scores."""
-
 BINS = 100
 
 
@@ -62,7 +59,6 @@ def border_tally(
     impostor: FloatArray,
     totals: tuple[int, int],
     fars: Sequence[float],
-    corners: int | None = None,
 ) -> Tally:
     """`Tally` with the entries that decide: exact TAR at each FAR, AUC and ROC corners in a thousandth of the memory.
 
@@ -73,17 +69,12 @@ def border_tally(
         genuine, impostor: finite scores, ascending, (G,) and (I,).
         totals: genuine and impostor pairs, those without a comparison included.
         fars: targets whose borders stay single.
-        corners: leave single only about so many of the genuine scores, at their quantiles.
     """
-    borders = [_quantiles(genuine, corners)]
+    borders = [genuine]
     for far in fars:
         allowed = {math.floor(far * totals[1]), round(far * totals[1])}
         ranks = {len(impostor) - 1 - count + shift for count in allowed for shift in (0, 1)}
         borders.append(impostor[[rank for rank in sorted(ranks) if 0 <= rank < len(impostor)]])
-    if corners is not None:
-        borders.append(_quantiles(impostor, corners))
-        tail = np.unique(np.geomspace(1, max(1, len(impostor)), corners).astype(np.intp))
-        borders.append(impostor[len(impostor) - tail] if len(impostor) else impostor)
     edges = np.unique(np.concatenate(borders))
     between = _between(impostor, edges), _between(genuine, edges)
     places = np.arange(len(edges) + 1)
@@ -95,12 +86,6 @@ def border_tally(
         counts[row, ::2], counts[row, 1::2] = gaps, hits
     kept = counts.any(axis=0)
     return Tally(scores[kept], counts[1, kept], counts[0, kept], float(totals[0]), float(totals[1]))
-
-
-def _quantiles(ordered: FloatArray, count: int | None) -> FloatArray:
-    if count is None or len(ordered) <= count:
-        return ordered
-    return ordered[np.linspace(0, len(ordered) - 1, count).astype(np.intp)]
 
 
 def _between(ordered: FloatArray, edges: FloatArray) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

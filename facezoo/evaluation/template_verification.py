@@ -8,11 +8,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.evaluation.intervals import error_bound, trial_intervals
-from facezoo.evaluation.metrics import Tally, auc, eer, tar_at_far
+from facezoo.evaluation.intervals import trial_intervals
+from facezoo.evaluation.metrics import auc, eer, min_dcf
 from facezoo.evaluation.report import Interval, Mistake, Report
-from facezoo.evaluation.template_pairs import CURVE, border_tally, nearest_points, pair_cosines, sorted_histogram
-from facezoo.evaluation.verification import MISTAKES, far_name, roc_corners
+from facezoo.evaluation.scored_pairs import thinned_roc
+from facezoo.evaluation.template_pairs import border_tally, nearest_points, pair_cosines, sorted_histogram
+from facezoo.evaluation.verification import MISTAKES, far_name, operating_metrics
 from facezoo.types import FloatArray, InputError
 
 FprRule: TypeAlias = Literal["conservative", "nearest"]
@@ -56,7 +57,7 @@ def verify_templates(
     if not len(genuine) or not len(impostor):
         raise InputError("templates: no pair of one kind could be compared")
     tallied = border_tally(genuine, impostor, totals, FARS)
-    metrics: dict[str, float | None] = {"auc": auc(tallied), "eer": eer(tallied)}
+    metrics: dict[str, float | None] = {"auc": auc(tallied), "eer": eer(tallied), "min_dcf": min_dcf(tallied)}
     words: dict[str, str | int] = {
         "pairs": len(same),
         "genuine pairs": totals[0],
@@ -67,9 +68,10 @@ def verify_templates(
         for far, (tpr, fpr) in zip(FARS, nearest_points(genuine, impostor, totals, FARS)):
             metrics |= {f"tar@far={far_name(far)}": tpr, f"fmr@far={far_name(far)}": fpr}
     else:
-        words |= _operating_points(tallied, metrics)
+        points, unmeasurable = operating_metrics(tallied, FARS)
+        metrics, words = metrics | points, words | unmeasurable
     curves = {
-        "roc": roc_corners(border_tally(genuine, impostor, totals, FARS, CURVE)),
+        "roc": thinned_roc(tallied),
         "histogram": sorted_histogram(genuine, impostor),
     }
     intervals = _intervals(len(vectors), left[same], right[same], scores[same], metrics, resamples, seed)
@@ -78,22 +80,6 @@ def verify_templates(
         chosen = _worst(scores, same, impostor[-min(MISTAKES, len(impostor))])
         mistakes = tuple(Mistake(names[left[k]], names[right[k]], bool(same[k]), float(scores[k])) for k in chosen)
     return Report("templates", metrics, intervals, curves, words, mistakes)
-
-
-def _operating_points(tallied: Tally, metrics: dict[str, float | None]) -> dict[str, str | int]:
-    """Put TAR, FMR and threshold at each FAR into the metrics; words on those that cannot be measured."""
-    words: dict[str, str | int] = {}
-    for far in FARS:
-        point, key = tar_at_far(tallied, far), far_name(far)
-        metrics[f"tar@far={key}"] = point.tar if point.measurable else None
-        if point.measurable:
-            metrics[f"fmr@far={key}"], metrics[f"threshold@far={key}"] = point.fmr, point.threshold
-        else:
-            words[f"tar@far={key}"] = (
-                f"not measurable: {tallied.impostor_total:.0f} impostor pairs show an FMR below "
-                f"{error_bound(tallied.impostor_total):.1e} at best (95 %, rule of three)"
-            )
-    return words
 
 
 def _intervals(

@@ -156,19 +156,8 @@ class Verification:
             "eer": eer(tallied),
             "min_dcf": min_dcf(tallied),
         }
-        unmeasurable: dict[str, str | int] = {}
-        for far in FARS:
-            point, key = tar_at_far(tallied, far), far_name(far)
-            metrics[f"tar@far={key}"] = point.tar if point.measurable else None
-            if point.measurable:
-                metrics[f"threshold@far={key}"], metrics[f"fmr@far={key}"] = point.threshold, point.fmr
-            else:
-                bound = error_bound(tallied.impostor_total)
-                unmeasurable[f"tar@far={key}"] = (
-                    f"not measurable: {tallied.impostor_total:.0f} impostor pairs without a false match "
-                    f"show an FMR below {bound:.1e} at best (95 %, rule of three)"
-                )
-        return metrics, unmeasurable
+        points, unmeasurable = operating_metrics(tallied, FARS)
+        return metrics | points, unmeasurable
 
     def _intervals(
         self, ordered: Sorted, fold: NDArray[np.intp], folds: Folds, fars: list[float]
@@ -263,6 +252,23 @@ class Verification:
             )
             for k in np.concatenate([false_matches, false_non_matches])
         )
+
+
+def operating_metrics(tallied: Tally, fars: Sequence[float]) -> tuple[dict[str, float | None], dict[str, str | int]]:
+    """TAR, threshold and FMR at each FAR as metrics, and words on those that cannot be measured."""
+    metrics: dict[str, float | None] = {}
+    words: dict[str, str | int] = {}
+    for far in fars:
+        point, key = tar_at_far(tallied, far), far_name(far)
+        metrics[f"tar@far={key}"] = point.tar if point.measurable else None
+        if point.measurable:
+            metrics[f"threshold@far={key}"], metrics[f"fmr@far={key}"] = point.threshold, point.fmr
+        else:
+            words[f"tar@far={key}"] = (
+                f"not measurable: {tallied.impostor_total:.0f} impostor pairs without a false match "
+                f"show an FMR below {error_bound(tallied.impostor_total):.1e} at best (95 %, rule of three)"
+            )
+    return metrics, words
 
 
 def far_name(far: float) -> str:
