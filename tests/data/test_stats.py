@@ -11,7 +11,7 @@ from facezoo.image import write_image
 
 @pytest.fixture
 def data(tmp_path):
-    """Three images each: bob's first is ada's first, byte for byte; her second has its pixels; bob's second is broken."""
+    """Three images each: bob's first is ada's first, byte for byte; her second has its pixels; his second is broken."""
     rng = np.random.default_rng(0)
     image = rng.integers(256, size=(8, 6, 3), dtype=np.uint8)
     write_image(tmp_path / "ada/1.bmp", image)
