@@ -99,7 +99,7 @@ class Tail:
         if weights is None:
             self.weights += counted
         else:
-            weighed = np.bincount(bins.ravel() + (BINS // 2), weights.ravel(), BINS)
+            weighed = np.bincount(bins.ravel().astype(np.intp) + BINS // 2, weights.ravel(), BINS)
             weighed[0] = 0
             self.weights += weighed
         above = np.cumsum(self.counts[::-1])[::-1]

@@ -1,0 +1,155 @@
+"""`facezoo threshold` from photos to a threshold in a copy of the model."""
+
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from facezoo.embedder import load_embedder
+from facezoo.evaluation.calibration import read_calibration
+from facezoo.evaluation.operating import angle, squared_distance
+from facezoo.image import write_image
+
+CONTRACT = 'name = "mosaic"\nembedding_dim = 192\nflip = false\n'
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory):
+    """A model that averages 14 x 14 blocks, its contract, and crops of 24 people in two groups."""
+    folder = tmp_path_factory.mktemp("work")
+    nodes = [
+        helper.make_node("AveragePool", ["crops"], ["pooled"], kernel_shape=[14, 14], strides=[14, 14]),
+        helper.make_node("Flatten", ["pooled"], ["embedding"]),
+    ]
+    ends = [
+        helper.make_tensor_value_info("crops", TensorProto.FLOAT, ["batch", 3, 112, 112]),
+        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 192]),
+    ]
+    graph = helper.make_graph(nodes, "mosaic", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, str(folder / "mosaic.onnx"))
+    (folder / "contract.toml").write_text(CONTRACT)
+    generator = np.random.default_rng(0)
+    rows = ["path,group"]
+    for person in range(24):
+        pattern = generator.integers(0, 256, (8, 8, 3))
+        for k in range(3):
+            seen = np.clip(pattern + generator.normal(0, 90, pattern.shape), 0, 255)
+            name = f"p{person:02}/{k}.png"
+            write_image(folder / "crops" / name, np.kron(seen, np.ones((14, 14, 1))).astype(np.uint8))
+            rows.append(f"{name},{'ab'[person % 2]}")
+    (folder / "groups.csv").write_text("\n".join(rows))
+    return folder
+
+
+@pytest.fixture
+def threshold(work, run):
+    def threshold(*tokens):
+        given = ["--aligned", "arcface", "--contract", work / "contract.toml", "--resamples", "50"]
+        return run("threshold", work / "mosaic.onnx", work / "crops", *given, *tokens)
+
+    return threshold
+
+
+def test_a_threshold_is_recommended_written_and_used(work, threshold, run, tmp_path):
+    copy = tmp_path / "copy.onnx"
+
+    code, printed, errors = threshold("--fmr", "1e-2", "--fmr", "1e-5", "--write", copy)
+
+    assert code == 0, errors
+    assert "24 people" in printed
+    assert "recommended for FMR 0.01: cosine" in printed
+    assert "not measurable" in printed
+    assert "extrapolated, not measured: FMR 1e-05" in printed
+    assert "few people" in printed
+    stated = load_embedder(copy).contract
+    assert f"cosine {stated.threshold:.4f}" in printed
+    assert f"{squared_distance(stated.threshold):.4f} and below" in printed
+    assert f"{angle(stated.threshold):.2f} degrees" in printed
+    code, printed, _ = run("evaluate", copy, f"folder:root={work / 'crops'},aligned=arcface,resamples=0")
+    assert "at the model's threshold" in printed
+
+
+def test_the_json_has_points_groups_and_the_whole_report(work, threshold):
+    code, printed, errors = threshold("--fmr", "1e-2", "--groups", work / "groups.csv", "--json")
+
+    assert code == 0, errors
+    found = json.loads(printed)
+    assert found["recommended"] == found["points"][0]
+    assert found["recommended"]["fmr"] <= 1e-2
+    assert found["metrics"]["threshold@far=1e-2"] == found["recommended"]["threshold"]
+    assert found["tables"]["Thresholds"][0][0] == "FMR wanted"
+    assert "Groups at FMR 1e-2" in " ".join(found["tables"])
+    assert "a/fnmr@far=1e-2" in found["metrics"]
+
+
+def test_a_page_a_report_and_a_calibration_are_written(threshold, tmp_path):
+    page, out, calibration = tmp_path / "t.html", tmp_path / "t.json", tmp_path / "c.json"
+
+    code, printed, errors = threshold(
+        "--calibrate", calibration, "--calibration", "isotonic", "--html", page, "--out", out, "--features", tmp_path
+    )
+
+    assert code == 0, errors
+    found = read_calibration(calibration)
+    assert found.contract.name == "mosaic"
+    assert len(found.data) == 64
+    assert 0 <= found.min_cllr <= found.cllr
+    assert found(0.99) > 0 > found(0.0)
+    assert "mosaic" in page.read_text()
+    assert json.loads(out.read_text())[0]["name"] == "crops"
+    assert "isotonic calibration, Cllr" in printed
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"),
+    [
+        (["--fmr", "2"], "no rate of false matches"),
+        (["--fmr", "1e-6", "--write", "copy.onnx"], "nothing written, FMR 1e-06 is not measurable"),
+        (["--write", "copy.safetensors"], "ends with .onnx"),
+        (["--batch-size", "0"], "--batch-size"),
+        (["--groups", "nothing.csv"], "nothing.csv: cannot be read"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(threshold, tmp_path, monkeypatch, tokens, words):
+    monkeypatch.chdir(tmp_path)
+    code, printed, errors = threshold(*tokens)
+    assert (code, printed) == (2, "")
+    assert words in errors.splitlines()[-1]
+    assert not list(tmp_path.glob("copy*"))
+
+
+def test_a_named_model_is_no_file_to_write(work, run, tmp_path):
+    code, _, errors = run("threshold", "dlib-resnet29", work / "crops", "--write", tmp_path / "m.onnx")
+    assert code == 2
+    assert "no model file" in errors or "aligned" in errors
+
+
+@pytest.mark.data
+@pytest.mark.models
+def test_wrong_labels_of_lfw_are_named(data_root, models_root, run, tmp_path):
+    """Two of the people that LFW has under two names, among forty others."""
+    people = ["Hasan_Wirayuda", "Hassan_Wirajuda", "Chyung_Dai-chul", "Dai_Chul_Chyung"]
+    everybody = sorted(path for path in (data_root / "lfw112").iterdir() if path.is_dir())
+    several = [path.name for path in everybody if len(list(path.glob("*.jpg"))) > 2][:40]
+    for name in {*people, *several}:
+        (tmp_path / "lfw" / name).mkdir(parents=True)
+        for photo in (data_root / "lfw112" / name).glob("*_000[1-4].jpg"):
+            (tmp_path / "lfw" / name / photo.name).symlink_to(photo)
+    contract = tmp_path / "contract.toml"
+    contract.write_text(
+        'name = "mobilefacenet"\nembedding_dim = 128\nflip = false\n'
+        "mean = [123.675, 116.28, 103.53]\nstd = [58.395, 57.12, 57.375]\n"
+    )
+    model = models_root / "foamliu_mobilefacenet_128.onnx"
+
+    code, printed, errors = run(
+        "threshold", model, tmp_path / "lfw", "--aligned", "arcface", "--contract", contract, "--resamples", "20"
+    )
+
+    assert code == 0, errors
+    named = printed.partition("may be wrong labels")[2]
+    assert "Hasan_Wirayuda" in named
+    assert "Dai_Chul_Chyung" in named

@@ -1,0 +1,295 @@
+"""All pairs: the counts are those of every score, whatever the blocks, and intervals cover what they claim."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from facezoo.evaluation import Verification, pair_counts
+from facezoo.evaluation.all_pairs import AllPairs
+from facezoo.evaluation.intervals import identity_weights
+from facezoo.evaluation.metrics import Sorted, auc, eer, tally, tar_at_far
+from facezoo.evaluation.operating import draw_identities, group_counts, operating_points, pair_intervals
+from facezoo.evaluation.pair_counts import count_pairs
+from facezoo.evaluation.tails import BINS, STEPS, Tail
+from facezoo.types import InputError
+
+
+def people(seed=0, number=40, photos=5, dim=16, noise=0.8):
+    """Embeddings of people with unequal numbers of photos, in mixed order, and who they are."""
+    generator = np.random.default_rng(seed)
+    identity = np.repeat(np.arange(number), generator.integers(1, photos + 1, number))
+    identity = generator.permutation(identity)
+    centres = generator.normal(size=(number, dim))
+    embeddings = centres[identity] + noise * generator.normal(size=(len(identity), dim))
+    return embeddings.astype(np.float32), identity
+
+
+def every_pair(embeddings, identity, failed=None):
+    left, right = np.triu_indices(len(identity), 1)
+    same = identity[left] == identity[right]
+    scores = Verification("all", [], left, right, same).scores(embeddings, failed)
+    return scores, same, left, right
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(pair_counts, "PANEL", 32)
+    monkeypatch.setattr(pair_counts, "STRIP", 8)
+
+
+@pytest.mark.parametrize("keep", [1 << 20, 300])
+def test_the_operating_points_are_those_of_all_scores(small_blocks, keep):
+    embeddings, identity = people()
+    fars = (0.01, 0.003, 0.001)
+    scores, same, _, _ = every_pair(embeddings, identity)
+    wanted = tally(scores, same)
+
+    counts = count_pairs(embeddings, identity, keep=keep).settled(embeddings, fars)
+
+    found = counts.tally()
+    assert (found.genuine_total, found.impostor_total) == (wanted.genuine_total, wanted.impostor_total)
+    assert (found.genuine.sum(), found.impostor.sum()) == (same.sum(), (~same).sum())
+    for far in fars[1:] if keep == 300 and len(counts.impostor.scores) < 0.01 * found.impostor_total else fars:
+        ours, truth = tar_at_far(found, far), tar_at_far(wanted, far)
+        assert (ours.threshold, ours.tar, ours.fmr) == (truth.threshold, truth.tar, truth.fmr)
+    assert eer(found) == pytest.approx(eer(wanted), abs=2e-3)
+    assert auc(found) == pytest.approx(auc(wanted), abs=1e-4)
+
+
+def test_the_bulk_never_makes_a_model_look_better():
+    embeddings, identity = people(noise=1.5)
+    scores, same, _, _ = every_pair(embeddings, identity)
+    found = count_pairs(embeddings, identity, keep=50).tally()
+
+    for threshold in np.linspace(-0.5, 0.9, 50):
+        cut = int(np.searchsorted(found.scores, threshold))
+        assert found.fmr[cut] >= (scores[~same] >= threshold).mean() - 1e-12
+        assert found.fnmr[cut] >= (scores[same] < threshold).mean() - 1e-12
+
+
+def test_blocks_and_order_change_nothing(monkeypatch):
+    embeddings, identity = people()
+    whole = count_pairs(embeddings, identity, keep=200)
+    monkeypatch.setattr(pair_counts, "PANEL", 16)
+    monkeypatch.setattr(pair_counts, "STRIP", 5)
+    order = np.random.default_rng(1).permutation(len(identity))
+
+    parts = count_pairs(embeddings[order], identity[order], keep=200)
+
+    np.testing.assert_allclose(parts.impostor.scores, whole.impostor.scores, atol=1e-6)
+    assert parts.totals() == whole.totals()
+    assert parts.tally().impostor.sum() == whole.tally().impostor.sum()
+
+
+def test_ties_at_the_border_are_rejected_exactly():
+    centres = np.random.default_rng(0).normal(size=(12, 8)).astype(np.float32)
+    identity = np.repeat(np.arange(12), 3)
+    embeddings = centres[identity]  # every impostor score comes nine times
+    scores, same, _, _ = every_pair(embeddings, identity)
+
+    counts = count_pairs(embeddings, identity).settled(embeddings, [0.05])
+
+    wanted = tar_at_far(tally(scores, same), 0.05)
+    assert tar_at_far(counts.tally(), 0.05) == wanted
+    assert wanted.fmr * (~same).sum() % 9 == pytest.approx(0, abs=1e-6)
+
+
+def test_pairs_of_photos_without_a_face_are_never_accepted():
+    embeddings, identity = people()
+    failed = np.zeros(len(identity), bool)
+    failed[[0, 5, 9]] = True
+    scores, same, _, _ = every_pair(embeddings, identity, failed)
+    wanted = tar_at_far(tally(scores, same), 0.01)
+
+    found = tar_at_far(count_pairs(embeddings, identity, failed).settled(embeddings, [0.01]).tally(), 0.01)
+
+    assert (found.tar, found.fmr, found.threshold) == pytest.approx((wanted.tar, wanted.fmr, wanted.threshold))
+
+
+def test_identities_can_count_alike():
+    embeddings, identity = people()
+    scores, same, left, right = every_pair(embeddings, identity)
+    sizes = np.bincount(identity)
+    a, b = sizes[identity[left]], sizes[identity[right]]
+    weights = np.where(same, 2 / np.maximum(a * (a - 1), 1), 1 / (a * b))
+    wanted = Sorted(scores, same).tally(weights)
+
+    counts = count_pairs(embeddings, identity, equal="identities", keep=100)
+
+    found = counts.settled(embeddings, [0.01]).tally()
+    assert (found.genuine_total, found.impostor_total) == pytest.approx((wanted.genuine_total, wanted.impostor_total))
+    assert (found.genuine.sum(), found.impostor.sum()) == pytest.approx((wanted.genuine.sum(), wanted.impostor.sum()))
+    assert tar_at_far(found, 0.01).tar == pytest.approx(tar_at_far(wanted, 0.01).tar)
+
+
+class Killed(Exception):
+    pass
+
+
+def test_an_interrupted_count_goes_on_and_ends_alike(small_blocks, monkeypatch, tmp_path):
+    monkeypatch.setattr(pair_counts, "SAVE_EVERY", 2)
+    embeddings, identity = people()
+    whole = count_pairs(embeddings, identity, keep=200)
+    state, done, real = tmp_path / "state.npz", [], pair_counts._count_panel
+
+    def count_panel(*given):
+        if len(done) == 5:
+            raise Killed
+        done.append(1)
+        real(*given)
+
+    monkeypatch.setattr(pair_counts, "_count_panel", count_panel)
+    with pytest.raises(Killed):
+        count_pairs(embeddings, identity, keep=200, state=state)
+    assert state.is_file()
+    done.clear()
+    with pytest.raises(InputError, match="other embeddings"):
+        count_pairs(embeddings + 1, identity, keep=200, state=state)
+    monkeypatch.setattr(pair_counts, "_count_panel", lambda *given: (done.append(1), real(*given)))
+
+    again = count_pairs(embeddings, identity, keep=200, state=state)
+
+    panels = len(pair_counts._panels(len(identity)))
+    assert len(done) == panels - 4
+    assert not state.exists()
+    for name in ("scores", "left", "right", "bulk"):
+        np.testing.assert_array_equal(getattr(again.impostor, name), getattr(whole.impostor, name))
+
+
+def test_a_damaged_state_is_one_sentence(tmp_path):
+    embeddings, identity = people()
+    (tmp_path / "state.npz").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="remove it"):
+        count_pairs(embeddings, identity, state=tmp_path / "state.npz")
+
+
+def test_a_tail_holds_whole_bins_and_counts_the_rest():
+    generator = np.random.default_rng(0)
+    scaled = (generator.uniform(-1, 1, (40, 100)) * STEPS).astype(np.float32)
+    scaled[0, :10] = -BINS // 2  # not counted
+    tail = Tail(500)
+    for start in range(0, 40, 7):
+        rows = scaled[start : start + 7]
+        tail.add(rows, lambda found, start=start: (start + found // 100, found % 100))
+
+    end = tail.end()
+
+    assert tail.counts.sum() == 3990
+    assert len(end.scores) <= 500
+    assert len(end.scores) + end.bulk.sum() == 3990
+    np.testing.assert_array_equal(end.scores, np.sort(scaled.ravel())[::-1][: len(end.scores)].astype(float) / STEPS)
+    np.testing.assert_array_equal(scaled[end.left, end.right].astype(float) / STEPS, end.scores)
+
+
+def test_extreme_scores_have_a_bin():
+    embeddings = np.array([[1, 0], [1, 0], [-1, 0], [0, 1]], np.float32)
+    counts = count_pairs(embeddings, np.array([0, 0, 1, 2]), keep=1)
+    assert counts.tally().impostor.sum() == 5
+    assert counts.tally().genuine.sum() == 1
+
+
+def test_the_bulk_weights_of_a_resample_are_those_of_all_pairs():
+    embeddings, identity = people()
+    _, same, left, right = every_pair(embeddings, identity)
+    counts = count_pairs(embeddings, identity)
+    groups = np.random.default_rng(3).integers(-1, 3, len(identity))
+    weighed = list(identity_weights(identity[left], identity[right], 3, 5))
+    for drawn, weights in zip(draw_identities(len(np.unique(identity)), 3, 5), weighed, strict=True):
+        assert counts.totals(drawn) == pytest.approx((weights[same].sum(), weights[~same].sum()))
+        impostor, genuine = group_counts(counts, groups, 3, drawn)
+        for g in range(3):
+            inside = (groups[left] == g) & (groups[right] == g)
+            assert impostor[g, g] == pytest.approx(weights[inside & ~same].sum())
+            assert genuine[g] == pytest.approx(weights[inside & same].sum())
+        across = ((groups[left] == 0) & (groups[right] == 1)) | ((groups[left] == 1) & (groups[right] == 0))
+        assert impostor[0, 1] == impostor[1, 0] == pytest.approx(weights[across & ~same].sum())
+
+
+def test_resamples_of_counts_are_those_of_weighted_pairs():
+    embeddings, identity = people(number=30)
+    scores, same, left, right = every_pair(embeddings, identity)
+    counts = count_pairs(embeddings, identity).settled(embeddings, [0.02])
+    ordered, found = Sorted(scores, same), []
+    for weights in identity_weights(identity[left], identity[right], 40, 7):
+        tallied = ordered.tally(weights)
+        found.append((tar_at_far(tallied, 0.02).tar, tar_at_far(tallied, 0.02).threshold, eer(tallied)))
+    wanted = np.percentile(np.array(found), [2.5, 97.5], axis=0)
+
+    intervals = pair_intervals(counts, counts.tally(), [0.02], 40, 7)
+
+    for name, (low, high) in zip(("tar@far=2e-2", "threshold@far=2e-2", "eer"), wanted.T, strict=True):
+        assert (intervals[name].low, intervals[name].high) == pytest.approx((low, high), abs=2e-3)
+
+
+def test_intervals_over_identities_cover_the_truth():
+    """The truth is the rate of a hundred times as many people at a fixed threshold and at a fixed FMR."""
+    options = {"number": 60, "photos": 6, "dim": 12, "noise": 0.9}
+    crowd = count_pairs(*people(10_000, **{**options, "number": 3000})).tally()
+    truth = tar_at_far(crowd, 0.01)
+    covered = {"tar@far=1e-2": 0, "threshold@far=1e-2": 0}
+    trials = 60
+    for trial in range(trials):
+        embeddings, identity = people(trial, **options)
+        counts = count_pairs(embeddings, identity)
+        found = pair_intervals(counts, counts.tally(), [0.01], 200, trial)
+        covered["tar@far=1e-2"] += found["tar@far=1e-2"].low <= truth.tar <= found["tar@far=1e-2"].high
+        reach = found["threshold@far=1e-2"]
+        covered["threshold@far=1e-2"] += reach.low <= truth.threshold <= reach.high
+    for name, number in covered.items():
+        assert number >= 0.86 * trials, name
+
+
+def test_what_cannot_be_measured_is_left_out_and_said():
+    embeddings, identity = people()
+    report = AllPairs("toy", [], identity, resamples=20).score(embeddings)
+
+    assert report.metrics["tar@far=1e-2"] is not None
+    assert report.metrics["tar@far=1e-8"] is None
+    assert "not measurable" in report.protocol["tar@far=1e-8"]
+    assert report.metrics["fnmr@fmr=1e-2"] == pytest.approx(1 - report.metrics["tar@far=1e-2"])
+    assert set(report.intervals) <= {name for name, value in report.metrics.items() if value is not None}
+
+
+def test_a_half_precision_memory_map_is_counted_as_it_is(tmp_path):
+    embeddings, identity = people()
+    np.save(tmp_path / "e.npy", embeddings.astype(np.float16))
+    mapped = np.load(tmp_path / "e.npy", mmap_mode="r")
+    points = operating_points(count_pairs(mapped, identity).settled(mapped, [0.01]), [0.01], 0)
+    scores, same, _, _ = every_pair(np.asarray(mapped), identity)
+    assert points[0].threshold == tar_at_far(tally(scores, same), 0.01).threshold
+
+
+def test_groups_of_all_pairs_are_those_of_a_list():
+    from facezoo.evaluation.group_rates import GroupPart
+
+    embeddings, identity = people()
+    part = GroupPart(["a", "b"], identity % 2)
+    _, same, left, right = every_pair(embeddings, identity)
+    listed = Verification("toy", [], left, right, same, 5, identity=identity, resamples=10, parts=(part,))
+
+    ours = replace(AllPairs("toy", [], identity, resamples=10), parts=(part,)).score(embeddings)
+
+    wanted = listed.score(embeddings)
+    keys = [key for key in wanted.metrics if key.startswith(("a/", "b/", "fdr", "garbe"))]
+    assert len(keys) >= 8
+    for key in keys:
+        assert ours.metrics[key] == pytest.approx(wanted.metrics[key], abs=1e-6), key
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"identity": np.zeros(4, int)}, "two people"),
+        ({"identity": np.arange(4)}, "two people"),
+        ({"identity": np.arange(3)}, "for 3 photos"),
+        ({"embeddings": np.full((4, 2), np.nan, np.float32)}, "not finite"),
+        ({"failed": np.ones(4, bool)}, "no photo has a face"),
+        ({"keep": 0}, "1 or more"),
+        ({"equal": "votes"}, "pairs or identities"),
+    ],
+)
+def test_what_cannot_be_counted_is_one_sentence(change, words):
+    given = {"embeddings": np.eye(4, 2, dtype=np.float32), "identity": np.array([0, 0, 1, 1]), **change}
+    with pytest.raises(InputError, match=words):
+        count_pairs(given.pop("embeddings"), given.pop("identity"), given.pop("failed", None), **given)

@@ -1,0 +1,124 @@
+"""Fairness indices on tables computed by hand, zeros, and groups of a benchmark."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from facezoo.evaluation import Verification
+from facezoo.evaluation.columns import columns, read_groups
+from facezoo.evaluation.fairness import between, fdr, garbe, gini, inequity
+from facezoo.evaluation.photos import Photo
+from facezoo.types import InputError
+
+# Three groups. FMR: largest difference 0.03, Gini (3/2) (0.02 + 0.03 + 0.01) 2 / (2 * 9 * 0.0233..) = 0.4286.
+FMR = [0.01, 0.02, 0.04]
+# FNMR: largest difference 0.1, Gini (3/2) 2 (0 + 0.1 + 0.1) / (2 * 9 * 0.1333..) = 0.25.
+FNMR = [0.1, 0.1, 0.2]
+
+
+def test_fdr_of_the_table():
+    assert fdr(FMR, FNMR) == pytest.approx(1 - (0.5 * 0.03 + 0.5 * 0.1))
+    assert fdr(FMR, FNMR, alpha=1) == pytest.approx(0.97)
+    assert fdr([0.1, 0.1], [0.2, 0.2]) == 1
+
+
+def test_garbe_of_the_table():
+    assert gini(FMR) == pytest.approx(3 / 7)
+    assert gini(FNMR) == pytest.approx(0.25)
+    assert garbe(FMR, FNMR) == pytest.approx((3 / 7 + 0.25) / 2)
+    assert garbe([0.1, 0.1], [0.2, 0.2]) == 0
+    assert gini([0, 0, 1]) == pytest.approx(1)  # one group has all errors
+
+
+def test_the_inequity_rate_of_the_table():
+    assert inequity(FMR, FNMR) == pytest.approx(4**0.5 * 2**0.5)
+    assert inequity(FMR, FNMR, alpha=0.25) == pytest.approx(4**0.25 * 2**0.75)
+    assert inequity([0.1, 0.1], [0.2, 0.2]) == 1
+
+
+def test_without_an_error_the_inequity_rate_is_not_defined():
+    assert inequity([0, 0.1], [0.1, 0.1]) is None
+    assert inequity([0.1, 0.1], [0.1, 0]) is None
+    assert gini([0, 0]) == 0
+
+
+@pytest.mark.parametrize("given", [([0.1], [0.1]), ([0.1, 0.2], [0.1]), (FMR, FNMR, 2)])
+def test_what_is_no_table_is_refused(given):
+    with pytest.raises(InputError, match="fairness"):
+        fdr(*given)
+
+
+def test_pairs_between_groups_are_counted_once_on_either_side():
+    found = between(np.array([0, 1, 0, -1]), np.array([1, 0, 0, 0]), 2, np.array([1.0, 2, 4, 8]))
+    assert found.tolist() == [[4, 3], [3, 0]]
+
+
+def toy(resamples=0, weak=1.2, parts=()):
+    """Two groups of 20 people; photos of the second are noisier."""
+    generator = np.random.default_rng(0)
+    identity = np.repeat(np.arange(40), 4)
+    noise = np.where(identity < 20, 0.3, weak)[:, None]
+    embeddings = generator.normal(size=(40, 12))[identity] + noise * generator.normal(size=(160, 12))
+    left, right = np.triu_indices(160, 1)
+    same = identity[left] == identity[right]
+    names = [f"{'ab'[int(person >= 20)]}/{person}/{k}.jpg" for k, person in enumerate(identity)]
+    photos = [Photo(name, b"") for name in names]
+    benchmark = Verification("toy", photos, left, right, same, 5, identity=identity, resamples=resamples)
+    return replace(benchmark, parts=columns(names, "1")), embeddings
+
+
+def test_rates_by_group_are_those_of_the_groups_pairs():
+    benchmark, embeddings = toy(resamples=30)
+    report = benchmark.score(embeddings)
+    scores = benchmark.scores(embeddings)
+    group = (benchmark.identity >= 20).astype(int)
+    left, right, threshold = group[benchmark.left], group[benchmark.right], report.metrics["threshold@far=1e-2"]
+    for place, name in enumerate("ab"):
+        inside = (left == place) & (right == place)
+        fmr = (scores[inside & ~benchmark.same] >= threshold).mean()
+        fnmr = (scores[inside & benchmark.same] < threshold).mean()
+        assert report.metrics[f"{name}/fmr@far=1e-2"] == pytest.approx(fmr)
+        assert report.metrics[f"{name}/fnmr@far=1e-2"] == pytest.approx(fnmr)
+        found = report.intervals[f"{name}/fmr@far=1e-2"]
+        assert found.low <= fmr <= found.high
+    across = (scores[left != right] >= threshold).mean()
+    assert report.tables["FMR across groups at FMR 1e-2"][1][2] == pytest.approx(across)
+    assert report.metrics["b/fnmr@far=1e-2"] > report.metrics["a/fnmr@far=1e-2"]
+    assert {"roc/a", "roc/b"} <= set(report.curves)
+
+
+def test_a_group_without_an_error_has_a_bound_and_no_inequity_rate():
+    benchmark, embeddings = toy()
+    report = benchmark.score(embeddings)
+    assert report.metrics["a/fnmr@far=1e-2"] == 0
+    assert report.metrics["inequity@far=1e-2"] is None
+    assert "a has no false non-match in 120 pairs" in report.protocol["inequity@far=1e-2"]
+    assert report.intervals["a/fnmr@far=1e-2"].high == pytest.approx(3 / 120)
+
+
+def test_groups_come_from_folders_or_a_file(tmp_path):
+    names = ["a/x/1.jpg", "b/y/2.jpg", "b/z/3.jpg"]
+    assert read_groups(names, "1")[1].tolist() == [0, 1, 1]
+    path = tmp_path / "groups.csv"
+    path.write_text("age,path,group\n9,a/x/1.jpg,old\n8,b/z/3.jpg,young\n")
+    known, places = read_groups(names, str(path))
+    assert (known, places.tolist()) == (["old", "young"], [0, -1, 1])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("file,group\n", "columns path and group"),
+        ("path,group\nelse.jpg,a\n", "names none of the photos"),
+        ("path,group\na/1.jpg,a\n", "all photos are in one group"),
+    ],
+)
+def test_a_column_that_cannot_be_used_is_one_sentence(tmp_path, text, words):
+    (tmp_path / "g.csv").write_text(text)
+    with pytest.raises(InputError, match=words):
+        read_groups(["a/1.jpg"], str(tmp_path / "g.csv"))
+    with pytest.raises(InputError, match="folders deep"):
+        read_groups(["a/1.jpg"], "4")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_groups(["a/1.jpg"], str(tmp_path / "none.csv"))

@@ -1,0 +1,133 @@
+"""Recommended thresholds, their warnings, wrong labels, and the tail that is extrapolated."""
+
+import numpy as np
+import pytest
+from scipy.stats import genpareto
+
+from facezoo.evaluation.extremes import Pareto, extrapolate, fit_pareto
+from facezoo.evaluation.intervals import wilson
+from facezoo.evaluation.metrics import det, min_dcf, tally
+from facezoo.evaluation.operating import angle, cosine_of, operating_points, point_rows, squared_distance, suspects
+from facezoo.evaluation.pair_counts import count_pairs
+from facezoo.types import InputError
+
+
+def crowd(seed=0, number=100, photos=3, dim=24, noise=0.6):
+    generator = np.random.default_rng(seed)
+    identity = np.repeat(np.arange(number), photos)
+    embeddings = generator.normal(size=(number, dim))[identity] + noise * generator.normal(size=(len(identity), dim))
+    return embeddings, identity
+
+
+def points(targets, resamples=0, **options):
+    embeddings, identity = crowd(**options)
+    return operating_points(count_pairs(embeddings, identity).settled(embeddings, targets), targets, resamples)
+
+
+def test_the_recommended_threshold_never_exceeds_its_fmr():
+    for target, point in zip((0.1, 0.01, 0.001), points((0.1, 0.01, 0.001)), strict=True):
+        assert point.fmr <= target
+        assert point.measurable
+
+
+def test_the_interval_of_a_threshold_holds_the_threshold():
+    point = points((0.01,), 200)[0]
+    for kind in ("threshold", "fmr", "fnmr"):
+        assert point.intervals[kind].low <= getattr(point, kind) <= point.intervals[kind].high
+
+
+def test_few_errors_and_few_people_are_said():
+    rare, unseen = points((1e-4, 1e-6))
+    assert rare.warnings[0].startswith("few errors")  # 4 false matches at most
+    assert unseen.warnings[0].startswith("not measurable")
+    assert not unseen.measurable
+    assert unseen.intervals["fmr"].high == pytest.approx(3 / (300 * 299 / 2 - 300))
+    assert any(word.startswith("few people") for word in points((0.1,), number=20)[0].warnings)
+    assert point_rows([unseen])[1][1:6] == (None,) * 5
+
+
+def test_no_false_non_match_is_bounded_by_the_number_of_people():
+    point = points((0.01,), 20, noise=0.01)[0]
+    assert point.fnmr == 0
+    assert (point.intervals["fnmr"].low, point.intervals["fnmr"].high) == (0, pytest.approx(3 / 100))
+
+
+def test_copies_and_one_person_under_two_names_are_found():
+    embeddings, identity = crowd(photos=6, noise=0.5)
+    identity[21:24] = 100  # half of the photos of person 3
+    embeddings[100] = embeddings[40]  # persons 16 and 6
+
+    found = {frozenset((int(identity[s.left]), int(identity[s.right]))): s.why for s in
+             suspects(count_pairs(embeddings, identity), embeddings)}  # fmt: skip
+
+    assert found[frozenset((3, 100))].startswith("one person")
+    assert found[frozenset((16, 6))].startswith("copies")
+    assert len(found) == 2
+
+
+def test_converters_agree_with_vectors():
+    a, b = np.array([1.0, 0, 0]), np.array([0.6, 0.8, 0])
+    assert squared_distance(0.6) == pytest.approx(((a - b) ** 2).sum())
+    assert angle(0.5) == pytest.approx(60)
+    assert (angle(1.0000001), angle(-1)) == (0, 180)
+    assert cosine_of(squared_distance(0.3)) == pytest.approx(0.3)
+    with pytest.raises(InputError, match="0 and 4"):
+        cosine_of(5)
+
+
+@pytest.mark.parametrize("shape", [-0.3, 0.0, 0.25])
+def test_the_fit_of_a_tail_is_that_of_scipy_and_of_the_truth(shape):
+    values = genpareto.rvs(shape, scale=0.1, size=4000, random_state=1)
+    found = fit_pareto(values)
+    theirs = genpareto.fit(values, floc=0)
+    assert found == pytest.approx((theirs[0], theirs[2]), abs=2e-3)
+    assert found == pytest.approx((shape, 0.1), abs=0.06)
+    assert fit_pareto(values, np.full(4000, 3.0)) == pytest.approx(found, abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", [-0.2, 0.0, 0.2])
+def test_threshold_and_rate_of_a_tail_are_inverse(shape):
+    tail = Pareto(0.4, 1e-3, shape, 0.05)
+    assert tail.fmr(tail.threshold(1e-6)) == pytest.approx(1e-6)
+    assert tail.fmr(0.4) == pytest.approx(1e-3)
+    assert tail.fmr(0.5) / 1e-3 == pytest.approx(genpareto.sf(0.1, shape, scale=0.05))
+
+
+def test_an_extrapolated_threshold_meets_what_more_people_show():
+    small, large = crowd(0, 150), crowd(1, 1500)
+    found = extrapolate(count_pairs(*small), 3e-6, resamples=100)
+    truth = operating_points(count_pairs(*large).settled(large[0], [3e-6]), [3e-6], 0)[0].threshold
+    assert found.interval.low <= truth <= found.interval.high
+    assert found.sentence().startswith("extrapolated, not measured")
+    assert found.distance < 0.06
+
+
+def test_a_tail_needs_scores_and_a_target_beyond_it():
+    with pytest.raises(InputError, match="50 or more"):
+        extrapolate(count_pairs(*crowd(number=3)), 1e-6)
+    with pytest.raises(InputError, match="where the tail begins"):
+        extrapolate(count_pairs(*crowd()), 0.5)
+
+
+def test_the_detection_cost_of_a_hand_made_table():
+    scores, same = np.array([0.1, 0.2, 0.3, 0.4]), np.array([False, True, False, True])
+    # Above 0.3: FNMR 1/2, FMR 0. At 0.2: FNMR 0, FMR 1/2.
+    assert min_dcf(tally(scores, same), p_target=0.5) == pytest.approx(0.5)
+    assert min_dcf(tally(scores, same), p_target=0.01) == pytest.approx(0.5)
+    assert min_dcf(tally(scores, same), p_target=0.5, miss=10) == pytest.approx(0.5)
+    assert min_dcf(tally([0, 1], [False, True])) == 0
+    with pytest.raises(InputError, match="p_target"):
+        min_dcf(tally(scores, same), p_target=1)
+
+
+def test_det_deviates_are_those_of_the_normal_distribution():
+    fmr, fnmr = det(tally([0.1, 0.2, 0.3, 0.4], [False, True, False, True]))
+    assert fmr.tolist() == [np.inf, 0, 0, -np.inf, -np.inf]
+    assert fnmr.tolist() == [-np.inf, -np.inf, 0, 0, np.inf]
+
+
+def test_wilson_is_the_interval_of_the_book():
+    assert wilson(10, 100) == pytest.approx((0.0552, 0.1744), abs=1e-4)
+    assert wilson(0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
+    with pytest.raises(InputError, match="trials"):
+        wilson(0, 0)
