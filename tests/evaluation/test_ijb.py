@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from facezoo.evaluation import evaluate, template_pairs
+from facezoo.evaluation import embed_photos, evaluate, template_pairs
 from facezoo.evaluation.aggregation import aggregate, halves
 from facezoo.evaluation.ijb import IJB, Gallery
 from facezoo.evaluation.metrics import Sorted, auc, eer, tar_at_far
@@ -315,6 +315,15 @@ def test_faces_are_aligned_by_the_points_that_come_along(tree):
 
     assert embed.shapes == {(112, 112, 3)} and "landmarks given with the photos" in report.protocol["alignment"]
     assert not report.protocol["photos without a face"] and "rank1" not in report.metrics
+
+
+def test_photo_and_mirror_image_are_embedded_apart(tree):
+    benchmark = BENCHMARKS.create(f"ijb:root={tree},flip=concat")
+
+    embedded = embed_photos(benchmark, Means()).embeddings.reshape(2, 24, 112, 3)
+
+    np.testing.assert_allclose(embedded[0], embedded[1][:, ::-1])
+    assert not np.allclose(embedded[0], embedded[1])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -106,6 +107,19 @@ def test_blocks_and_memory_maps_change_nothing(tmp_path, monkeypatch):
     for size, rate in zip([10, 100, 300], report.curves["growth"]["rate"]):
         smaller = naive_rates(photos[:24], photos[:24], photos[24 : 24 + size], identity)[0]
         assert rate == pytest.approx(smaller)
+
+
+def test_memory_is_that_of_a_block_whatever_the_number_of_distractors(tmp_path):
+    features = np.lib.format.open_memmap(tmp_path / "features.npy", "w+", np.float16, (400 + 300_000, 16))
+    features[:] = np.random.default_rng(0).normal(size=features.shape)
+    benchmark = made(np.arange(400) // 4, 300_000)
+    tracemalloc.start()
+
+    benchmark.score(np.load(tmp_path / "features.npy", mmap_mode="r"))
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60e6  # all scores at once would take 480 MB
 
 
 def test_a_tie_with_a_distractor_is_a_miss_unless_facexzoos_rule_is_asked_for():
