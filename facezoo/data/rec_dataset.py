@@ -18,7 +18,7 @@ from facezoo.data.mapped import MappedFile, keep, load_kept, stamps
 from facezoo.data.problems import SHOWN, Finding, Labels
 from facezoo.data.recordio import frame, image_of, image_record, read_heads, read_record, scan
 from facezoo.data.writer import Encoded, Part, Writer
-from facezoo.files import whole_file, write_text
+from facezoo.files import whole_file, whole_text, write_text
 from facezoo.image import decode_image
 from facezoo.registry import DATASETS, WRITERS
 from facezoo.types import InputError
@@ -113,7 +113,8 @@ class RecordIO(Dataset):
             )
         first, end = announced.astype(np.int64).tolist()
         if first > EXACT:  # rounded: the images end where the records without an image begin
-            ends = np.searchsorted(keys, [first - 2, first + 3])
+            reach = max(2, int(np.spacing(head.first[0])))
+            ends = np.searchsorted(keys, [first - reach, first + reach + 1])
             empty = read_heads(self._file, offsets[slice(*ends)]).empty
             first = int(keys[ends[0] + int(np.argmax(empty))]) if empty.any() else int(keys[ends[1] - 1]) + 1
         start, stop, last = np.searchsorted(keys, [1, first, max(first, end)])
@@ -160,7 +161,7 @@ def _from_ranges(file: MappedFile, images: Offsets, identities: Offsets, toleran
     whole = (
         (starts[1:] == ends[:-1]).all() and (ends >= starts).all() and starts[0] == 1 and ends[-1] == len(images) + 1
     )
-    if not whole or heads.damaged.any() or not heads.empty.all():
+    if not in_order or heads.damaged.any() or not heads.empty.all():
         return None
     used = np.flatnonzero(ends > starts)
     tried = used[np.linspace(0, len(used) - 1, min(SAMPLED, len(used))).astype(np.intp)]
@@ -240,7 +241,7 @@ class RecordIOWriter(Writer):
         framed = [read_framed(part) for part in parts]
         labels = np.concatenate([part.labels for part in framed])
         count = len(labels)
-        announced = count < EXACT
+        announced = count + len(classes) < EXACT
         grouped = announced and bool((np.diff(labels) >= 0).all())
         ends = np.searchsorted(labels, np.arange(len(classes) + 1)) + 1 if grouped else np.ones(1, np.int64)
         last = count + 1 + len(ends) - 1
@@ -259,11 +260,11 @@ class RecordIOWriter(Writer):
                 start, end = ends[key - count - 1 : key - count + 1].tolist()
                 out.write(frame(image_record((start, end), key, b"")))
             index = self.path.with_suffix(".idx")
-            with (
-                whole_file(index) as temporary_index,
-                temporary_index.open("w", encoding="ascii", newline="\n") as lines,
-            ):
-                lines.writelines(f"{key}\t{offset}\n" for key, offset in enumerate(np.concatenate(offsets).tolist()))
+            with whole_text(index) as lines:
+                key = 0
+                for some in offsets:
+                    lines.writelines(f"{k}\t{offset}\n" for k, offset in enumerate(some.tolist(), key))
+                    key += len(some)
         about = self.path.with_name("property")
         write_text(about, f"{len(classes)},{height},{width}")
         return [self.path, index, about, write_classes(self.path, classes)]
