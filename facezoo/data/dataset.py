@@ -60,7 +60,7 @@ class Names:
     def raw(self, index: int) -> bytes:
         return bytes(self._buffer[self._ends[index] : self._ends[index + 1]])
 
-    def take(self, indices: NDArray[np.intp]) -> Names:
+    def take(self, indices: NDArray[np.integer[Any]]) -> Names:
         """The names at these places."""
         return Names(self.raw(int(i)) for i in indices)
 
@@ -136,7 +136,7 @@ class Dataset(ABC):
         check: bool = False,
         unreadable: Literal["fail", "drop"] = "fail",
         min_images: int = 1,
-    ) -> NDArray[np.intp]:
+    ) -> NDArray[np.int32]:
         """Set labels, classes and problems, and give the places of the samples that stay, in order.
 
         The reader calls it once all samples of the source can be read by their place there, and then lets go of those
@@ -154,19 +154,18 @@ class Dataset(ABC):
         """
         if unreadable == "drop" and not check:
             raise InputError(f"{source}: unreadable=drop needs check=true, else nothing looks for unreadable files")
-        keep = np.ones(len(values), bool)
+        kept = np.arange(len(values), dtype=np.int32)
         if check:
             broken = self._broken(len(values))
-            keep[list(broken)] = False
+            kept = np.delete(kept, list(broken))
             problems["unreadable"] = Finding.of(broken.values())
             if broken and unreadable == "fail":
                 raise InputError(
                     f"{source}: unreadable images: {problems['unreadable']}; repair them or write unreadable=drop"
                 )
-        used, codes = compact(values if keep.all() else values[keep])  # else millions of labels are copied
+        used, codes = compact(values if len(kept) == len(values) else values[kept])  # else all labels are copied
         small = np.bincount(codes, minlength=len(used)) < min_images
         problems["small"] = Finding.of(classes[value] for value in used[small].tolist())
-        kept = np.flatnonzero(keep)
         if small.any():
             kept = kept[~small[codes]]
         if len(kept) == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ class Pairs(NamedTuple):
     right: NDArray[np.intp]
     same: NDArray[np.bool_]
 
-    def among(self, kept: NDArray[np.intp], count: int) -> Pairs:
+    def among(self, kept: NDArray[np.signedinteger[Any]], count: int) -> Pairs:
         """The pairs of which both samples are among `kept`, rising, of `count`; indices count those."""
         place = np.full(count, -1, np.intp)
         place[kept] = np.arange(len(kept))

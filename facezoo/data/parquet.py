@@ -90,7 +90,7 @@ class Parquet(Dataset):
         del parts, self._schema
         self._starts = np.concatenate([[0], np.cumsum(rows)]).astype(np.int64)
         self.shards = np.repeat(np.arange(len(rows), dtype=np.int32), rows)
-        self._rows: NDArray[np.intp] | None = None  # all of them
+        self._rows: NDArray[np.int32] | None = None  # all of them
         self._process: _Process | None = None
         kept = self._open(Path(path), values, classes, len(values), {"gaps": found}, check, unreadable, min_images)
         if len(kept) < len(values):

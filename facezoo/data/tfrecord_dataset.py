@@ -95,7 +95,7 @@ class TFRecord(Dataset):
         self._numbers, self._places, self._offsets, self._pairs = index.shards, index.places, index.offsets, index.pairs
         self._crc = crc or check
         self._count = len(index.values)
-        self._kept: NDArray[np.intp] | None = None
+        self._kept: NDArray[np.int32] | None = None
         problems, in_order = {"gaps": index.gaps}, bool((np.diff(index.places) >= 0).all())
         kept = self._open(path, index.values, index.classes, self._count, problems, check, unreadable, min_images)
         self._crc = crc

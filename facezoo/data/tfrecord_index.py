@@ -111,7 +111,7 @@ def _folder(index: Path, root: Path | None, name: str) -> Path:
 
 
 def path_positions(
-    index: Path, count: int, kept: NDArray[np.intp] | None, shards: NDArray[np.int64], offsets: NDArray[np.int64]
+    index: Path, count: int, kept: NDArray[np.int32] | None, shards: NDArray[np.int64], offsets: NDArray[np.int64]
 ) -> NDArray[np.int64] | None:
     """Where the paths of records stand in an index of paths; None if it is not there or lists other records.
 
