@@ -18,6 +18,7 @@ from facezoo.evaluation.open_set import (
     FpirRule,
     Searches,
     Ties,
+    growth_table,
     identification_curves,
     identification_intervals,
     identification_rates,
@@ -117,6 +118,7 @@ class Identification:
             curves,
             self._protocol(searches, ids, kept, lost) | unmeasurable,
             self._mistakes(searches, ids, kept, embeddings),
+            tables=growth_table(curves["growth"], "identities") if "growth" in curves else {},
         )
 
     def _vectors(self, embeddings: FloatArray, kept: NDArray[np.bool_]) -> tuple[NDArray[np.intp], Vectors]:
@@ -219,6 +221,8 @@ def identify(
     points = read_landmarks(landmarks) if landmarks else {}
     if landmarks and not any(photo in points for photo in names):
         raise InputError(f"{landmarks}: names none of the photos of {root}; its paths must be relative to that folder")
+    if len({*first, *second}) > len(names):
+        raise InputError(f"{name}: a photo of the lists has two identities")
     where = {photo: k for k, photo in enumerate(names)}
     who = {person: k for k, person in enumerate(sorted({person for _, person in [*first, *second]}))}
     return Identification(

@@ -19,6 +19,7 @@ from facezoo.evaluation.open_set import (
     identification_curves,
     identification_intervals,
     identification_rates,
+    identification_tables,
 )
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.ranks import Vectors, search
@@ -130,6 +131,7 @@ class IJB:
             {key: value for report in reports for key, value in report.curves.items()},
             self._protocol(lost, gone) | {key: value for report in reports for key, value in report.protocol.items()},
             tuple(mistake for report in reports for mistake in report.mistakes),
+            tables={title: rows for report in reports for title, rows in report.tables.items()},
         )
 
     def templates(self, embeddings: FloatArray, lost: NDArray[np.bool_]) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -201,8 +203,16 @@ class IJB:
         intervals = identification_intervals(
             searches, probes.subjects, metrics, self.fpir_rule, self.resamples, self.seed
         )
-        curves = identification_curves(searches, [gallery.name for gallery in self.galleries])
-        return Report(self.name, metrics, intervals, curves, words | unmeasurable, tuple(mistakes))
+        galleries = [gallery.name for gallery in self.galleries]
+        return Report(
+            self.name,
+            metrics,
+            intervals,
+            identification_curves(searches, galleries),
+            words | unmeasurable,
+            tuple(mistakes),
+            tables=identification_tables(searches, galleries, self.fpir_rule),
+        )
 
     def _protocol(self, lost: NDArray[np.bool_], gone: NDArray[np.bool_]) -> dict[str, str | int]:
         words: dict[str, str | int] = {

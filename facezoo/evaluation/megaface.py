@@ -20,7 +20,7 @@ from facezoo.evaluation.noise import (
     read_json_list,
     read_noise,
 )
-from facezoo.evaluation.open_set import Ties
+from facezoo.evaluation.open_set import Ties, growth_table
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.ranks import Top, Vectors, pair_scores, running_top
 from facezoo.evaluation.report import NO_FACE, Mistake, Report
@@ -127,7 +127,8 @@ class MegaFace:
         compared = np.isfinite(score)
         if not compared.all() and compared.any():
             metrics["rank1_without_failures"] = float((ranks[compared] == 1).mean())
-        growth = [float((self._ranks(top, probe, score) == 1).mean()) for top in tops]
+        rank1 = [float((self._ranks(top, probe, score) == 1).mean()) for top in tops]
+        growth = {"size": [float(size) for size in sizes], "rate": rank1}
         return Report(
             self.name,
             metrics,
@@ -140,10 +141,11 @@ class MegaFace:
             ),
             {
                 "cmc": {"rank": [float(k) for k in range(1, self.ranks + 1)], "rate": rates.tolist()},
-                "growth": {"size": [float(size) for size in sizes], "rate": growth},
+                "growth": growth,
             },
             self._protocol(len(probe), len(others), lost, noisy),
             self._mistakes(tops[-1], others, probe[(ranks > 1) & compared]),
+            tables=growth_table(growth, "distractors"),
         )
 
     def _facescrub(self, embeddings: FloatArray, noisy: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:

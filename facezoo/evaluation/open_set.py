@@ -207,3 +207,23 @@ def identification_curves(searches: Sequence[Searches], names: Iterable[str]) ->
                 "fnir": points["fnmr"],
             }
     return curves
+
+
+def identification_tables(
+    searches: Sequence[Searches], names: Iterable[str], rule: FpirRule
+) -> dict[str, tuple[tuple[str | int | float | None, ...], ...]]:
+    """What was found in each gallery."""
+    shown = ("rank1", "rank5", *(f"tpir@fpir={far_name(fpir)}" for fpir in FPIRS))
+    rows: list[tuple[str | int | float | None, ...]] = [
+        ("gallery", "identities", "mated probes", "non-mated probes", *shown)
+    ]
+    for name, found in zip(names, searches):
+        metrics, mated = identification_rates([found], rule)[0], int(found.mated.sum())
+        rows.append((name, found.size, mated, len(found.mated) - mated, *(metrics.get(key) for key in shown)))
+    return {"Galleries": tuple(rows)}
+
+
+def growth_table(curve: Mapping[str, list[float]], what: str) -> dict[str, tuple[tuple[str | int | float, ...], ...]]:
+    """Rank-1 rates by size as a table; `what` is counted."""
+    rows = zip(map(int, curve["size"]), curve["rate"])
+    return {f"Rank 1 by number of {what}": ((what, "rank1"), *rows)}

@@ -20,6 +20,8 @@ FprRule: TypeAlias = Literal["conservative", "nearest"]
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
+KINDS = ("tar", "fmr", "threshold")
+
 FPR_WORDS = {
     "conservative": "at most floor(FAR N) of the N impostor pairs reach the threshold",
     "nearest": "IJB scripts: the ROC point with the nearest FPR, which may exceed the target",
@@ -79,7 +81,9 @@ def verify_templates(
     if names:
         chosen = _worst(scores, same, impostor[-min(MISTAKES, len(impostor))])
         mistakes = tuple(Mistake(names[left[k]], names[right[k]], bool(same[k]), float(scores[k])) for k in chosen)
-    return Report("templates", metrics, intervals, curves, words, mistakes)
+    rows: list[tuple[str | float | None, ...]] = [("FAR", "TAR", "FMR met", "threshold")]
+    rows += [(far, *(metrics.get(f"{kind}@far={far_name(far)}") for kind in KINDS)) for far in FARS]
+    return Report("templates", metrics, intervals, curves, words, mistakes, tables={"TAR at FAR": tuple(rows)})
 
 
 def _intervals(

@@ -123,6 +123,7 @@ def test_growth_is_the_mean_over_all_galleries_of_a_size():
 
     growth = dict(zip(report.curves["growth"]["size"], report.curves["growth"]["rate"]))
 
+    assert report.tables["Rank 1 by number of identities"][-1] == (8, growth[8])
     assert growth[1] == 1 and growth[8] == pytest.approx(report.metrics["rank1"])
     assert growth[5] == pytest.approx(np.mean(hits), abs=0.01)
 
@@ -205,6 +206,7 @@ def test_lists_and_folders_are_scored_by_the_command(folder, mosaic, tmp_path, r
         ("gallery={root}/gallery.txt,probes={root}/gallery.txt", "find themselves"),
         ("gallery={root}/gallery.txt,probes={root}/absent.txt", "are not there"),
         ("gallery={root}/gallery.txt,probes={root}/wide.txt", "line 1"),
+        ("gallery={root}/gallery.txt,probes={root}/twice.txt", "two identities"),
         ("enrolled=0", "enrolled=0"),
         ("enrolled=9", "0 probes"),
         ("aligned=arcface,landmarks={root}/points.csv", "exclude each other"),
@@ -212,6 +214,7 @@ def test_lists_and_folders_are_scored_by_the_command(folder, mosaic, tmp_path, r
 )
 def test_what_cannot_be_used_is_said_in_one_sentence(folder, options, words):
     (folder / "absent.txt").write_text("z/9.png Ann\n")
+    (folder / "twice.txt").write_text("c/0.png Cy\nc/0.png Di\n")
     (folder / "wide.txt").write_text("a/1.png Ann Lee\n")
 
     with pytest.raises(InputError, match=words):

@@ -206,8 +206,11 @@ def test_one_to_n_is_that_of_a_loop_over_the_probes():
         threshold = np.sort(others)[::-1][max(int(0.1 * len(others)) - 1, 0)]
         tpir.append(np.mean(np.array(mated) > threshold))
 
-    metrics = benchmark.score(embeddings).metrics
+    report = benchmark.score(embeddings)
+    metrics = report.metrics
 
+    assert [row[:2] for row in report.tables["Galleries"][1:]] == [("G1", 15), ("G2", 15)]
+    assert [row[0] for row in report.tables["TAR at FAR"][1:]] == list(FARS)
     assert 0.2 < metrics["rank1"] < 0.95
     assert [metrics["rank1"], metrics["rank5"]] == pytest.approx(top / len(benchmark.probes.templates))
     assert metrics["tpir@fpir=1e-1"] == pytest.approx(np.mean(tpir))
