@@ -158,7 +158,7 @@ def _from_ranges(file: MappedFile, images: Offsets, identities: Offsets, toleran
         return None
     starts, ends = heads.first.astype(np.int64), heads.second.astype(np.int64)
     # Keys 1, 2, ... in order, each in one range.
-    whole = (
+    in_order = (
         (starts[1:] == ends[:-1]).all() and (ends >= starts).all() and starts[0] == 1 and ends[-1] == len(images) + 1
     )
     if not in_order or heads.damaged.any() or not heads.empty.all():

@@ -59,11 +59,7 @@ def tfrecord(
             the byte.
     """
     path = Path(path)
-    index = path / f"{path.name}.txt" if path.is_dir() else path
-    if path.is_dir() and not index.is_file():
-        index = path / f"{path.name}.index"
-        if not index.is_file():
-            raise InputError(f"{path}: neither {path.name}.index nor {path.name}.txt is in it; give the index file")
+    index = _index_in(path) if path.is_dir() else path
     fields = count_fields(index)
     if fields == 2:
         return ListFile(index, root, check=check, unreadable=unreadable, min_images=min_images)
@@ -71,6 +67,16 @@ def tfrecord(
         raise InputError(f"{index}: {fields} fields in the first line; an index has 2, 3, 4 or 8, parted by tabs")
     read = read_paths if fields == 3 else read_training
     return TFRecord(path, read(path, index, fields, root), crc, check, unreadable, min_images)
+
+
+def _index_in(folder: Path) -> Path:
+    """The index of the set in a folder, that for training where there are both; the folder may have been renamed."""
+    listed = sorted(file.stem for file in folder.glob("*.index"))
+    for name in [folder.absolute().name, *(listed if len(listed) == 1 else [])]:
+        for index in (folder / f"{name}.txt", folder / f"{name}.index"):
+            if index.is_file():
+                return index
+    raise InputError(f"{folder}: neither {folder.name}.index nor {folder.name}.txt is in it; give the index file")
 
 
 class TFRecord(Dataset):

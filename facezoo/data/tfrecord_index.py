@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from glob import escape
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,8 +107,8 @@ def _folder(index: Path, root: Path | None, name: str) -> Path:
     if name in (".", "..") or set(name) & set("/\\:") or not name.isprintable():
         raise InputError(f"{index}: {name!r} is no name of a set: it must be that of a folder below the root")
     below = (index.parent if root is None else Path(root)) / name
-    own = index.absolute().parent
-    return own if root is None and own.name == name and not below.is_dir() else below
+    here = root is None and not below.is_dir() and any(index.parent.glob(f"{escape(name)}-*.tfrecord"))
+    return index.parent if here else below
 
 
 def path_positions(

@@ -136,6 +136,12 @@ def test_the_shards_may_lie_elsewhere_than_the_index(tmp_path):
     assert len(DATASETS.create(f"tfrecord:path={index},root={tmp_path}")) == 6
 
 
+def test_a_folder_may_be_renamed(tmp_path, people, write, same):
+    write(f"tfrecord:path={tmp_path / 'set'},shard=3", people)
+    renamed = (tmp_path / "set").rename(tmp_path / "other[1]")
+    assert same(DATASETS.create(f"tfrecord:path='{renamed}'"), people)
+
+
 def test_several_sets_in_one_index(tmp_path):
     index = moved(tmp_path)
     shutil.copytree(tmp_path / "tfset", tmp_path / "other")
