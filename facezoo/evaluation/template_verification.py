@@ -105,6 +105,7 @@ def _intervals(
 
     links = coo_array((np.ones(len(left)), (left, right)), shape=(templates, templates))
     identity = connected_components(links, directed=False)[1][left]
+    scores = scores.astype(np.float64)  # a threshold just above a float32 score is none in float32
     hits = {name: scores >= threshold for name, threshold in thresholds.items()}
     return trial_intervals(hits, identity, "identities at a fixed threshold", resamples, seed)
 
