@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -34,6 +35,8 @@ from facezoo.files import TEMPORARY, write_text
 from facezoo.registry import WRITERS
 from facezoo.types import InputError
 from facezoo.zoo.cache import lock
+
+log = logging.getLogger(__name__)
 
 PART_SIZE = 10_000
 SAMPLED = 256
@@ -167,6 +170,8 @@ def _fill(
     data: Dataset, writer: Writer, options: Options, staging: Staging, workers: int, size: float, digest: str
 ) -> int:
     """Make the whole result in the staging folder; gives how many images an earlier run had written."""
+    if data.weights is not None or data.spaces is not None:
+        log.warning("%s: weights and label spaces of the source are left out: no format holds them", staging.target)
     skipped = _skipped(data, options, staging, workers)
     check = options.check and options.unreadable == "fail"  # else the scan has decoded them
     source = Source.of(data, [index for index, _ in skipped], options.recoding, check)

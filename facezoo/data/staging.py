@@ -89,11 +89,10 @@ class Staging:
         """Let a part be written under another name, make it durable and put it in its place."""
         final = self.part(number, suffix)
         temporary = final.with_name(f"{final.stem}.{os.getpid()}{suffix}")
-        for left in (temporary, final):  # of a killed process
-            remove(left)
         try:
             facts = write(temporary)
             _sync_all(temporary)
+            remove(final)  # that a killed process left without its record
             temporary.rename(final)
         finally:
             remove(temporary)

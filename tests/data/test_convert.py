@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import pickle
 import shutil
@@ -251,6 +252,13 @@ def test_names_that_no_folder_can_have_come_back(source, tmp_path):
     result = open_dataset(str(done.path))
     assert result.classes == data.classes and verify(done.path).digest == done.manifest.digest
     assert {path.name for path in done.path.iterdir() if path.is_dir()} == {"a%2Fb", "%2E.", "%2Ehidden", "a%252Fb"}
+
+
+def test_what_no_format_holds_is_said(source, tmp_path, caplog):
+    data = DATASETS.create(f'multi:sets=["folder:root={source}"],weights=[2],separate=true')
+    with caplog.at_level(logging.WARNING):
+        assert convert(data, writer_of(tmp_path, "rec")).manifest.classes == 4
+    assert "weights and label spaces of the source are left out" in caplog.text
 
 
 class Elsewhere(Folder):
