@@ -119,7 +119,8 @@ def _load(path: Path, file: BinaryIO) -> Any:
         raise InputError(f"{path}: not a verification pack: it contains {error}") from None
     # What a damaged or hostile pickle raises while it is read.
     except (pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise InputError(f"{path}: not a readable verification pack ({error})") from None
+        why = " ".join(str(error).split())  # some of pickle's sentences have two lines
+        raise InputError(f"{path}: not a readable verification pack ({why})") from None
     except (MemoryError, OverflowError, RecursionError):
         raise InputError(f"{path}: not a readable verification pack (it asks for too much memory)") from None
 

@@ -93,6 +93,7 @@ def opcodes(text):
         (b"cos\nsystem\n", "foreign object os.system"),
         (b"cfacezoo.files\nwrite_text\n", "foreign object facezoo.files.write_text"),
         (b"Q", "not a readable"),
+        (b"Pname\n", "was encountered, but no persistent_load"),
         (b"T\xff\xff\xff\x7f", "not a readable"),
         (b"g9\n", "not a readable"),
         (b"]]", "pair of lists"),
