@@ -181,6 +181,24 @@ def test_lists_and_noise_lists_are_read(tree):
     assert BENCHMARKS.create(f"megaface@facexzoo:root={tree}").noise == "zero"
 
 
+def test_masked_probes_are_scored_by_the_command(tree, mosaic, run):
+    code, printed, errors = run(
+        "evaluate",
+        mosaic / "mosaic.onnx",
+        f"megaface:root={tree}",
+        f"megaface_mask:root={tree}",
+        "--contract",
+        mosaic / "contract.toml",
+        "--json",
+    )
+
+    assert code == 0, errors
+    plain, masked = json.loads(printed)
+    assert (plain["protocol"]["photos without a face"], plain["protocol"]["trials"]) == (0, 4)
+    assert masked["protocol"]["probes"] == "4 masked photos of 2 people" and 0 <= masked["metrics"]["rank1"] <= 1
+    assert "masked" not in plain["protocol"]["probes"]
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
