@@ -39,6 +39,8 @@ def plan(faces, section=None, key=None, value=None):
         ("model", "mode", "nothing", "unknown mode"),
         ("model", "loss", "nothing", "unknown loss"),
         ("optim", "groups", ["neck:lr_scale=2"], "names nothing that is trained"),
+        ("data", "sampler", "nothing", "unknown sampler"),
+        ("data", "sampler", "identities:each=5", "do not fill a batch of 6"),
         ("data", "template", "nothing", "unknown alignment template"),
         ("data", "transforms", ["flipp"], "unknown transform"),
         ("train", "device", "gpu", "device is 'gpu'"),
@@ -55,4 +57,6 @@ def test_what_would_stop_the_run_stops_the_plan(faces, section, key, value, word
 
 def test_a_plan_counts_what_is_trained(faces):
     assert {"identities  3", "steps       40 (2 an epoch) of 6 images"} <= set(plan(faces).splitlines())
+    assert "images      12, 12 an epoch by shuffle" in plan(faces).splitlines()
+    assert "images      12, 6 an epoch by pairs" in plan(faces, "data", "sampler", "pairs").splitlines()
     assert f"validation  {faces.name}" in plan(faces)

@@ -150,6 +150,8 @@ def test_resuming_at_any_step_changes_nothing(faces, tmp_path, step):
         {"model": {"loss": "focal"}},
         {"model": {"head": "arcface"}},
         {"data": {"transforms": []}},
+        {"data": {"sampler": "balanced"}},
+        {"data": {"sampler": "identities:each=4"}},
         {"train": {"seed": 1}},
     ],
     ids=str,
@@ -215,6 +217,26 @@ def test_every_image_is_seen_once_an_epoch_in_a_new_order():
 
     assert sorted(first) == sorted(second) == list(range(48))
     assert first != second
+
+
+def test_several_sets_train_with_weights_and_label_spaces(faces, tmp_path):
+    sets = f'multi:sets=["folder:root={faces}","folder:root={faces}"],weights=[1,0.5]'
+    together = Trainer(config(faces, data={"train": sets}, train={"epochs": 2}), tmp_path / "together")
+    apart = Trainer(config(faces, data={"train": f"{sets},separate=true"}, train={"epochs": 2}), tmp_path / "apart")
+
+    assert together.steps_per_epoch == apart.steps_per_epoch == 72 // 16
+    assert together.mode.head.spaces is None and apart.mode.head.spaces.tolist() == [0] * PEOPLE + [1] * PEOPLE
+    losses = []
+    for trainer in (apart, together):
+        trainer.run()
+        losses.append(read_metrics(trainer.folder.metrics_file)[-1]["loss"])
+    assert losses[0] < losses[1], "who is in both sets is his own hardest negative"
+
+
+def test_weights_that_a_sampler_would_not_heed_are_refused(faces, tmp_path):
+    sets = f'multi:sets=["folder:root={faces}"],weights=[2]'
+    with pytest.raises(InputError, match="'pairs' does not take the weights of the data; write shuffle"):
+        Trainer(config(faces, data={"train": sets, "sampler": "pairs"}), tmp_path)
 
 
 def test_an_unreadable_file_is_replaced_and_counted(faces, tmp_path):

@@ -78,7 +78,7 @@ def passes(draw: Callable[[], Indices], wanted: int) -> Indices:
 class Shuffle(Sampler):
     """Every sample once, in random order; with the weights of `multi` as often as they say.
 
-    Of weight 2.3 a sample comes twice, and three in ten of its set, others in every epoch, come once more.
+    Of weight 2.3 a sample comes twice, and three in ten of those with this weight, others in every epoch, once more.
 
     Args:
         last: `drop` or `fill`, see `Sampler`.
