@@ -139,7 +139,7 @@ def identification_rates(
     for fpir in FPIRS:
         key = f"fpir={far_name(fpir)}"
         if rule == "index":
-            found = np.array([index_threshold(s, fpir) for s in searches]).mean(axis=0)
+            found = np.array([index_threshold(s, fpir) for s in searches]).mean(axis=0).tolist()
             metrics |= {f"tpir@{key}": found[0], f"fpir@{key}": found[1], f"threshold@{key}": found[2]}
             continue
         points = operating_points(tallies, fpir)

@@ -61,7 +61,8 @@ class Vectors:
             taken = self.embeddings[which[0] : which[-1] + 1]  # copies nothing
         else:
             taken = self.embeddings[which]
-        vectors = unit(np.asarray(taken, dtype))
+        with np.errstate(invalid="ignore"):  # of infinite ones, which are refused
+            vectors = unit(np.asarray(taken, dtype))
         if not np.isfinite(vectors).all():
             raise InputError("embeddings: some are not finite; the model or the feature file is damaged")
         return vectors if self.factor is None else vectors * self.factor[rows, None].astype(dtype)

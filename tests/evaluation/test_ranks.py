@@ -96,9 +96,10 @@ def test_rows_in_any_order_and_a_factor_are_respected(small_blocks):
     np.testing.assert_allclose(top.scores, -np.sort(-expected, axis=1), rtol=1e-6)
 
 
-def test_embeddings_that_are_not_finite_are_refused():
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_embeddings_that_are_not_finite_are_refused(value):
     broken = vectors(5)
-    broken[3, 2] = np.nan
+    broken[3, 2] = value
 
     with pytest.raises(InputError, match="not finite"):
         search(Vectors(vectors(2)), Vectors(broken), np.array([0, 1]))
