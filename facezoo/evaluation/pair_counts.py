@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from hashlib import sha256
@@ -208,20 +209,26 @@ def _count_panel(
     others = order[columns]
     other_rows = _unit_rows(embeddings, others).T
     left_rows = _unit_rows(embeddings, order[rows]) * np.float32(STEPS)
-    memory = np.empty(STRIP * PANEL, np.float32)  # pages that are asked for again and again cost a tenth of the time
-    for start in range(0, len(left_rows), STRIP):
-        left = order[rows][start : start + STRIP]
-        # What lies before the strip in a panel on the diagonal was compared already.
-        first = start if rows == columns else 0
-        right = others[first:]
-        scaled = memory[: len(left) * len(right)].reshape(len(left), len(right))
-        np.matmul(left_rows[start : start + STRIP], other_rows[:, first:], out=scaled)
-        if codes[left[-1]] >= codes[right[0]]:
-            # Photos of one person, and the lower triangle: their people come earlier or are the same.
-            scaled[codes[left][:, None] >= codes[right][None, :]] = -BINS // 2
-        weights = None if share is None else np.outer(share[left], share[right])
-
-        tail.add(scaled, partial(_photos, left, right), weights)
+    # One strip is counted while the next is multiplied. Pages that are asked for again and again would cost a tenth.
+    memories = np.empty((2, STRIP * PANEL), np.float32)
+    counted: Future[None] | None = None
+    with ThreadPoolExecutor(1) as counter:
+        for number, start in enumerate(range(0, len(left_rows), STRIP)):
+            left = order[rows][start : start + STRIP]
+            # What lies before the strip in a panel on the diagonal was compared already.
+            first = start if rows == columns else 0
+            right = others[first:]
+            scaled = memories[number % 2, : len(left) * len(right)].reshape(len(left), len(right))
+            np.matmul(left_rows[start : start + STRIP], other_rows[:, first:], out=scaled)
+            if codes[left[-1]] >= codes[right[0]]:
+                # Photos of one person, and the lower triangle: their people come earlier or are the same.
+                scaled[codes[left][:, None] >= codes[right][None, :]] = -BINS // 2
+            weights = None if share is None else np.outer(share[left], share[right])
+            if counted is not None:
+                counted.result()
+            counted = counter.submit(tail.add, scaled, partial(_photos, left, right), weights)
+        if counted is not None:
+            counted.result()
 
 
 def _photos(

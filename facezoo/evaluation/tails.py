@@ -60,7 +60,7 @@ class End:
         """With the scores of the chosen pairs (T,) computed again in float64; sign is -1 where they are negated."""
         scores = self.scores.copy()
         scores[chosen] = sign * cosines(embeddings, self.left[chosen], self.right[chosen])
-        order = np.argsort(-scores, kind="stable")
+        order = np.argsort(-scores)
         return End(scores[order], self.left[order], self.right[order], self.weights[order], self.bulk)
 
 
@@ -127,7 +127,7 @@ class Tail:
     def end(self, weigh: Callable[[NDArray[np.int32], NDArray[np.int32]], FloatArray] | None = None) -> End:
         """The result; `weigh` gives the weight of each pair from its photos, 1 unless given."""
         scaled, left, right = self._collect()
-        order = np.argsort(-scaled, kind="stable")
+        order = np.argsort(-scaled)
         left, right = left[order], right[order]
         weights = np.ones(len(order)) if weigh is None else weigh(left, right)
         bulk = np.where(np.arange(BINS) < self._first, self.weights, 0)
