@@ -8,7 +8,7 @@ import glob
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -26,8 +26,14 @@ BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
 MAGIC_LETTERS = re.compile(r"[*?\[]")
 
+BELOW = ("*", "*/*")
+"""Where the files of a folder lie: in it, else in the folders in it, as on the Hugging Face hub."""
+
 MAX_FILES = 1_000_000
 """A pattern that stands for more files is refused."""
+
+MAX_BESIDE = 4_000_000_000
+"""A larger file beside the data (names, index) is not read."""
 
 TOUCHED = 60.0
 """Seconds after which a cached file that is read counts as used anew."""
@@ -82,11 +88,13 @@ class Storage:
         """The bytes of another file in `folder`; None if there is none."""
         path = f"{self.folder}/{name}" if self.folder else name
         with _reported(path):
-            if not self.remote:
-                local = Path(self.folder or ".") / name
-                return local.read_bytes() if local.is_file() else None
-            filesystem, inside = _filesystem(path)
-            return filesystem.cat_file(inside) if filesystem.isfile(inside) else None
+            filesystem, inside = _filesystem(path) if self.remote else (None, "")
+            if not (filesystem.isfile(inside) if filesystem else Path(path).is_file()):
+                return None
+            size = filesystem.size(inside) if filesystem else Path(path).stat().st_size
+            if size is None or size > MAX_BESIDE:
+                raise InputError(f"{path}: more than the {MAX_BESIDE:,} bytes that are read")
+            return filesystem.cat_file(inside) if filesystem else Path(path).read_bytes()
 
     def named(self) -> Path:
         """The local path beside or in which the file of the classes' names lies, for `read_classes`."""
@@ -212,21 +220,18 @@ def expand(pattern: str) -> list[str]:
 
 def _local(path: str, endings: tuple[str, ...]) -> list[Stored]:
     paths: list[str] = []
-    for one in [path] if Path(path).exists() else expand(path):
-        if Path(one).is_dir():
-            paths += sorted(str(file) for file in Path(one).iterdir() if _taken(file.name, endings))
-        elif Path(one).exists():
-            paths.append(one)
-        elif MAGIC_LETTERS.search(one) and (found := sorted(glob.glob(one, recursive=True))):  # noqa: PTH207
-            paths += found
-        else:
-            raise InputError(f"{one}: no such file")
-    stored = []
-    for one in paths:
-        with _reported(one):
-            state = Path(one).stat()
-        stored.append(Stored(one, state.st_size, str(state.st_mtime_ns)))
-    return stored
+    with _reported(path):
+        for one in [path] if Path(path).exists() else expand(path):
+            if Path(one).is_dir():
+                paths += _inside((map(str, Path(one).glob(pattern)) for pattern in BELOW), endings)
+            elif Path(one).exists():
+                paths.append(one)
+            elif MAGIC_LETTERS.search(one) and (found := sorted(glob.glob(one, recursive=True))):  # noqa: PTH207
+                paths += found
+            else:
+                raise InputError(f"{one}: no such file")
+        states = [Path(one).stat() for one in paths]
+    return [Stored(one, state.st_size, str(state.st_mtime_ns)) for one, state in zip(paths, states)]
 
 
 def _remote(path: str, endings: tuple[str, ...]) -> list[Stored]:
@@ -234,16 +239,26 @@ def _remote(path: str, endings: tuple[str, ...]) -> list[Stored]:
         urls: list[str] = []
         for one in expand(path):
             filesystem, inside = _filesystem(one)
+            found: list[str] = []
             if MAGIC_LETTERS.search(inside):
-                urls += sorted(filesystem.unstrip_protocol(found) for found in filesystem.glob(inside))
+                found = sorted(filesystem.glob(inside))
+            elif not one.endswith(endings) and filesystem.isdir(inside):
+                found = _inside((filesystem.glob(f"{inside.rstrip('/')}/{pattern}") for pattern in BELOW), endings)
             elif one.endswith(endings):
                 urls.append(one)
-            elif filesystem.isdir(inside):
-                listed = (name.rstrip("/") for name in filesystem.ls(inside, detail=False))
-                urls += sorted(filesystem.unstrip_protocol(name) for name in listed if _taken(name, endings))
             else:
                 raise InputError(f"{one}: no such file or folder")
+            urls += [filesystem.unstrip_protocol(name) for name in found]
         return list(ahead(_information, urls))
+
+
+def _inside(levels: Iterable[Iterable[str]], endings: tuple[str, ...]) -> list[str]:
+    """The files that end so of the first level that has any; hidden ones are left out."""
+    for level in levels:
+        shown = (name for name in level if not os.path.basename(name).startswith("."))  # noqa: PTH119 - also of URLs
+        if found := sorted(name for name in shown if name.endswith(endings)):
+            return found
+    return []
 
 
 def _information(url: str) -> Stored:
@@ -254,10 +269,6 @@ def _information(url: str) -> Stored:
         raise InputError(f"{url}: {'the file is empty' if found.get('size') == 0 else 'the server gives no size'}")
     known = ("ETag", "etag", "LastModified", "last_modified", "mtime", "updated", "created")
     return Stored(url, int(found["size"]), "/".join(str(found[key]) for key in known if key in found))
-
-
-def _taken(name: str, endings: tuple[str, ...]) -> bool:
-    return name.endswith(endings) and not os.path.basename(name).startswith(".")  # noqa: PTH119 - also of URLs
 
 
 def _filesystem(url: str) -> tuple[Any, str]:

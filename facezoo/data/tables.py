@@ -82,14 +82,14 @@ class Table:
 
     def column(self, group: int, name: str, field: str | None = None) -> Any:
         """A column of a group, or one field of its structures, as a pyarrow array."""
-        pa = pyarrow(self.path)
         with reported(self.path):
             if self._file is None:
                 found = self._batches[group].column(name)
-                return found.field(field) if field else found
-            read = self._file.read_row_group(group, columns=[f"{name}.{field}" if field else name], use_threads=False)
-            found = read.column(name).combine_chunks()
-            found = found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+            else:
+                wanted = f"{name}.{field}" if field else name
+                read = self._file.read_row_group(group, columns=[wanted], use_threads=False).column(name)
+                found = read.combine_chunks() if read.num_chunks != 1 else read.chunk(0)
+            self._check(found, self.rows[group])
             return found.field(field) if field else found
 
     def labels(self, column: str) -> np.ndarray:
@@ -98,11 +98,15 @@ class Table:
         Raises:
             InputError: a row without a label.
         """
-        if self._file is None:
-            parts = [batch.column(column) for batch in self._batches]
-        else:
-            with reported(self.path):
+        with reported(self.path):
+            if self._file is None:
+                parts = [batch.column(column) for batch in self._batches]
+            else:
                 parts = self._file.read(columns=[column], use_threads=False).column(column).chunks
+            for part in parts:
+                self._check(part, len(part))
+        if sum(map(len, parts)) != sum(self.rows):
+            raise InputError(f"{self.path}: {sum(map(len, parts)):,} labels for {sum(self.rows):,} rows; it is damaged")
         found: list[np.ndarray] = []
         for part in parts:
             if part.null_count:
@@ -111,6 +115,12 @@ class Table:
             found.append(part.to_numpy(zero_copy_only=False))
         return np.concatenate(found) if found else np.empty(0, np.int64)
 
+    def _check(self, column: Any, rows: int) -> None:
+        """Arrow believes the offsets in a file, and follows them out of its memory: they are checked first."""
+        column.validate(full=True)
+        if len(column) != rows:
+            raise InputError(f"{self.path}: a row group of {len(column):,} rows, noted are {rows:,}; it is damaged")
+
 
 def choose(schema: Any, path: str, image: str | None, label: str | None) -> Choice:
     """The columns of images and labels: those that are named, else the only ones that can be meant.
@@ -118,10 +128,10 @@ def choose(schema: Any, path: str, image: str | None, label: str | None) -> Choi
     Raises:
         InputError: no such column, one of another type, or several that could be meant.
     """
-    pa = pyarrow(path)
-    types = pa.types
+    types = pyarrow(path).types
+    with reported(path):  # names that are no text
+        columns = {field.name: field.type for field in schema}
     features = _features(schema, path)
-    columns = {field.name: field.type for field in schema}
 
     def is_bytes(kind: Any) -> bool:
         return types.is_binary(kind) or types.is_large_binary(kind)

@@ -124,6 +124,13 @@ def test_files_of_other_columns_are_refused(tmp_path):
         open_parquet(tmp_path)
 
 
+def test_a_folder_is_looked_into_where_the_files_lie_one_below_as_on_the_hub(tmp_path):
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    (tmp_path / "set" / "data" / ".hidden.parquet").write_bytes(b"no")
+    shutil.copy(FILES / "datasets.parquet", tmp_path / "set" / "data" / "train-00000-of-00001.parquet")
+    assert len(open_parquet(tmp_path / "set")) == len(open_parquet(tmp_path / "set" / "data" / "*.parquet")) == 6
+
+
 def test_paths_that_lead_elsewhere_are_refused(people, write, tmp_path):
     people.path = lambda k: f"../{k}.jpg"
     write(f"parquet:path={tmp_path / 'set.parquet'}", people)

@@ -18,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from facezoo.data.samplers import Blocks
 from facezoo.data.shard_index import SHARD_LIST
 from facezoo.data.storage import expand
 from facezoo.registry import DATASETS
@@ -319,6 +320,24 @@ def test_the_cache_stays_within_its_size_and_an_order_by_shards_fetches_each_onc
     assert same(data, people)
     with pytest.raises(InputError, match=r"more than cache_gb=1e-06; set it higher"):
         open_shards(url, cache=tmp_path / "near", cache_gb=1e-6)
+
+
+def test_the_sampler_of_blocks_fetches_every_shard_once_an_epoch(people, write, tmp_path, monkeypatch):
+    people.labels = np.repeat(np.arange(3), [10, 10, 12])
+    monkeypatch.setattr(people, "encoded", lambda k: b"%d" % k)
+    people.path = lambda k: f"x/{k}.jpg"
+    write(f"webdataset:path={tmp_path / 'far'}", people, 4)
+    fsspec.register_implementation("counted", Counted, clobber=True)
+    Counted.log = str(tmp_path / "log")
+    size = max(file.stat().st_size for file in (tmp_path / "far").glob("*.tar"))
+    data = open_shards(f"counted://{tmp_path}/far", cache=tmp_path / "near", cache_gb=2 * size / 1e9)
+    sampler = Blocks(data.labels, batch_size=4, accumulate=1, seed=0, shards=data.shards, window=2)
+    for epoch in range(2):
+        (tmp_path / "log").write_text("")
+        seen = sorted(int(data.encoded(int(k))) for k in sampler.epoch(epoch))
+        fetched = (tmp_path / "log").read_text().split()
+        # What the epoch before has left in the cache need not be fetched.
+        assert seen == list(range(32)) and 8 - 2 * epoch <= fetched.count("whole") <= 8
 
 
 def test_a_url_in_memory_is_walked_once_and_then_its_index_is_kept(people, write, same, tmp_path):
