@@ -47,9 +47,11 @@ class Framed:
     def copy(self, out: BinaryIO, first: int = 0, last: int | None = None) -> None:
         """Append the frames of samples first to last - 1, or to the end, to an open file."""
         start, end = int(self.offsets[first]), int(self.offsets[-1 if last is None else last])
-        with memoryview(self.file.bytes) as view:
+        # Read, not mapped: the pages of all parts of a large set would count as this process's memory.
+        with self.file.path.open("rb") as frames:
+            frames.seek(start)
             for low in range(start, end, _COPIED):
-                out.write(view[low : min(end, low + _COPIED)])
+                out.write(frames.read(min(end - low, _COPIED)))
 
 
 def write_framed(samples: Iterable[Encoded], file: Path, frame: Callable[[Encoded], bytes]) -> dict[str, Any]:
