@@ -40,7 +40,7 @@ def plan(faces, section=None, key=None, value=None):
         ("model", "loss", "nothing", "unknown loss"),
         ("optim", "groups", ["neck:lr_scale=2"], "names nothing that is trained"),
         ("data", "sampler", "nothing", "unknown sampler"),
-        ("data", "sampler", "identities:each=5", "do not fill a batch of 6"),
+        ("data", "sampler", "identities:each=5", "does not divide a batch of 6"),
         ("data", "template", "nothing", "unknown alignment template"),
         ("data", "transforms", ["flipp"], "unknown transform"),
         ("train", "device", "gpu", "device is 'gpu'"),

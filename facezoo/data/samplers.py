@@ -8,55 +8,74 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.dataset import Labels
+from facezoo.data.identity_photos import Indices, Photos
+from facezoo.data.problems import Labels
 from facezoo.registry import SAMPLERS
 from facezoo.types import InputError
 
-Indices = NDArray[np.int64]
 Last = Literal["drop", "fill"]
 
 
+@dataclass(frozen=True, eq=False)
 class Sampler(ABC):
     """The samples of every epoch, in whole steps.
 
-    Of every kind's options these follow from the data and the config: labels (N,), `batch_size` crops a batch over all
-    ranks, `accumulate` batches a step, the seed, and the dataset's shards (N,) and weights (N,). A kind may take part
-    of them.
+    Subclasses are frozen dataclasses of their options. Those below follow from the data and the config, but for `last`,
+    and so do the `weights` (N,) and `shards` (N,) of the data, which a kind may have.
 
     Args:
-        draws: samples of one pass over the data.
-        batch_size, accumulate: crops a batch, batches a step.
+        labels: (N,) of the data.
+        batch_size: crops a batch, over all ranks.
+        accumulate: batches a step.
         seed: of the run.
-        last: what does not fill the last step of a pass: `drop` leaves it out of this epoch; `fill` completes the step
-            from a second pass, so that every sample is seen at least once.
+        last: what does not fill the last step of a pass over the data: `drop` leaves it out of this epoch; `fill`
+            completes the step from a second pass, so that every sample is seen at least once.
 
     Attributes:
-        batches: an epoch has; all of them whole.
-        size: images an epoch has.
         group: so many samples side by side stay on one rank.
 
     Raises:
         InputError: a pass does not fill one step.
     """
 
-    group = 1
+    group: ClassVar[int] = 1
 
-    def __init__(self, draws: int, batch_size: int, accumulate: int, seed: int, last: Last) -> None:
-        per_step = batch_size * accumulate
-        if draws < per_step:
+    labels: Labels
+    batch_size: int
+    accumulate: int = 1
+    seed: int = 0
+    last: Last = "drop"
+
+    def __post_init__(self) -> None:
+        if not self.batches:
             raise InputError(
-                f"an epoch has {draws:,} images, fewer than one step of {per_step:,}; lower data.batch_size or "
-                "optim.accumulate"
+                f"an epoch has {self.draws:,} images, fewer than one step of {self.batch_size * self.accumulate:,}; "
+                "lower data.batch_size or optim.accumulate"
             )
-        self.draws, self.seed = draws, seed
-        self.batches = (draws // per_step if last == "drop" else -(-draws // per_step)) * accumulate
 
-        self.size = self.batches * batch_size
+    @property
+    def draws(self) -> int:
+        """Samples of one pass over the data."""
+        return len(self.labels)
+
+    @property
+    def batches(self) -> int:
+        """Batches an epoch, all of them whole."""
+        per_step = self.batch_size * self.accumulate
+        steps = self.draws // per_step
+        return (steps + (self.last == "fill" and steps > 0 and self.draws % per_step > 0)) * self.accumulate
+
+    @property
+    def size(self) -> int:
+        """Images an epoch."""
+        return self.batches * self.batch_size
 
     @abstractmethod
     def epoch(self, epoch: int) -> Indices:
@@ -64,6 +83,16 @@ class Sampler(ABC):
 
     def generator(self, epoch: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, epoch])
+
+    @cached_property
+    def photos(self) -> Photos:
+        return Photos(self.labels)
+
+    def require(self, good: bool, option: str, wanted: str) -> None:
+        """Refuse an option's value."""
+        if not good:
+            name = type(self).__name__.lower()
+            raise InputError(f"sampler {name}: {option} is {getattr(self, option)}, {wanted}")
 
 
 def passes(draw: Callable[[], Indices], wanted: int) -> Indices:
@@ -75,46 +104,46 @@ def passes(draw: Callable[[], Indices], wanted: int) -> Indices:
 
 
 @SAMPLERS.register
+@dataclass(frozen=True, eq=False)
 class Shuffle(Sampler):
     """Every sample once, in random order; with the weights of `multi` as often as they say.
 
     Of weight 2.3 a sample comes twice, and three in ten of those with this weight, others in every epoch, once more.
-
-    Args:
-        last: `drop` or `fill`, see `Sampler`.
     """
 
-    def __init__(
-        self,
-        labels: Labels,
-        batch_size: int,
-        accumulate: int,
-        seed: int,
-        weights: NDArray[np.float64] | None = None,
-        last: Last = "drop",
-    ) -> None:
-        self._samples, self._shares = np.arange(len(labels)), list[tuple[Indices, int]]()
-        if weights is not None:
-            whole = np.floor(weights)
-            self._samples = np.repeat(self._samples, whole.astype(np.int64))
-            for share in np.unique(weights - whole):
-                among = np.flatnonzero(weights - whole == share)
-                self._shares.append((among, round(share * len(among))))
-        draws = len(self._samples) + sum(count for _, count in self._shares)
-        super().__init__(draws, batch_size, accumulate, seed, last)
+    weights: NDArray[np.float64] | None = None
+
+    @property
+    def draws(self) -> int:
+        return len(self._whole) + sum(count for _, count in self._shares)
+
+    @cached_property
+    def _whole(self) -> Indices:
+        samples = np.arange(len(self.labels))
+        return samples if self.weights is None else np.repeat(samples, self.weights.astype(np.int64))
+
+    @cached_property
+    def _shares(self) -> list[tuple[Indices, int]]:
+        """Samples of one weight, and how many of them come once more."""
+        if self.weights is None:
+            return []
+        parts = self.weights - np.floor(self.weights)
+        groups = [(part, np.flatnonzero(parts == part)) for part in np.unique(parts[parts > 0])]
+        return [(group, round(part * len(group))) for part, group in groups]
 
     def epoch(self, epoch: int) -> Indices:
         rng = self.generator(epoch)
 
         def once() -> Indices:
-            more = [rng.permutation(among)[:count] for among, count in self._shares if count]
-            samples = np.concatenate([self._samples, *more]) if more else self._samples
+            more = [rng.permutation(group)[:count] for group, count in self._shares]
+            samples = np.concatenate([self._whole, *more]) if more else self._whole
             return samples[rng.permutation(len(samples))]
 
         return passes(once, self.size)
 
 
 @SAMPLERS.register
+@dataclass(frozen=True, eq=False)
 class Balanced(Sampler):
     """Identities with few images as often as those with many: drawn with replacement, weight 1 / images^power.
 
@@ -122,27 +151,29 @@ class Balanced(Sampler):
 
     Args:
         power: 1 gives every identity the same chance, 0 every image.
-        last: `drop` or `fill`, see `Sampler`.
     """
 
-    def __init__(
-        self, labels: Labels, batch_size: int, accumulate: int, seed: int, power: float = 1.0, last: Last = "drop"
-    ) -> None:
-        if not 0 <= power <= 1:
-            raise InputError(f"sampler balanced: power is {power}, it must be between 0 and 1")
-        super().__init__(len(labels), batch_size, accumulate, seed, last)
-        self._photos = Photos(labels)
-        chances = self._photos.counts ** (1.0 - power)
-        self._until = np.cumsum(chances / chances.sum())
+    power: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(0 <= self.power <= 1, "power", "it must be between 0 and 1")
+
+    @cached_property
+    def _until(self) -> NDArray[np.float64]:
+        """(C,) the chance of an identity or one before it."""
+        chances = self.photos.counts ** (1.0 - self.power)
+        return np.cumsum(chances / chances.sum())
 
     def epoch(self, epoch: int) -> Indices:
         rng = self.generator(epoch)
         # The identity, then one of its images: the same chances as weights on N images, from a table of C.
         chosen = np.searchsorted(self._until[:-1], rng.random(self.size), side="right")
-        return self._photos.at(chosen, rng.integers(0, self._photos.counts[chosen]))
+        return self.photos.at(chosen, rng.integers(0, self.photos.counts[chosen]))
 
 
 @SAMPLERS.register
+@dataclass(frozen=True, eq=False)
 class Identities(Sampler):
     """P identities with K photos each in a batch, side by side: for losses that compare embeddings with each other.
 
@@ -154,46 +185,43 @@ class Identities(Sampler):
         count: P; None fills the batch. With less the rest of the batch is shuffled from all images, as TFace's EKD
             mixes 32 of either kind.
         each: K.
-        last: `drop` or `fill`, see `Sampler`.
     """
 
-    def __init__(
-        self,
-        labels: Labels,
-        batch_size: int,
-        accumulate: int,
-        seed: int,
-        count: int | None = None,
-        each: int = 4,
-        last: Last = "drop",
-    ) -> None:
-        super().__init__(len(labels), batch_size, accumulate, seed, last)
-        self._photos, self._each = Photos(labels), each
-        if each < 2 or batch_size < each:
-            raise InputError(f"sampler identities: each is {each}, it must be 2 to data.batch_size, {batch_size}")
-        if count is None and batch_size % each:
-            raise InputError(f"sampler identities: {each} photos each do not fill a batch of {batch_size}; give count")
-        self._count = batch_size // each if count is None else count
-        if not 1 <= self._count <= batch_size // each:
-            raise InputError(
-                f"sampler identities: count is {count}, with {each} photos each a batch of {batch_size} takes 1 to "
-                f"{batch_size // each}"
+    count: int | None = None
+    each: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(2 <= self.each <= self.batch_size, "each", f"it must be 2 to data.batch_size, {self.batch_size}")
+        most = self.batch_size // self.each
+        if self.count is None:
+            self.require(
+                self.batch_size % self.each == 0,
+                "each",
+                f"which does not divide a batch of {self.batch_size}; give count",
             )
-        if self._count > len(self._photos.counts):
+        else:
+            self.require(1 <= self.count <= most, "count", f"with each={self.each} it must be 1 to {most}")
+        if self._people > len(self.photos.counts):
             raise InputError(
-                f"sampler identities: {self._count} identities a batch, the data have {len(self._photos.counts)}"
+                f"sampler identities: {self._people} identities a batch, the data have {len(self.photos.counts)}"
             )
 
+    @property
+    def _people(self) -> int:
+        return self.batch_size // self.each if self.count is None else self.count
+
     def epoch(self, epoch: int) -> Indices:
-        rng, classes, batches = self.generator(epoch), len(self._photos.counts), self.batches
-        whole = classes - classes % self._count  # a batch within one permutation holds nobody twice
-        identities = passes(lambda: rng.permutation(classes)[:whole], batches * self._count)
-        chosen = self._photos.of(identities, self._each, rng).reshape(batches, -1)
+        rng, classes = self.generator(epoch), len(self.photos.counts)
+        whole = classes - classes % self._people  # a batch within one permutation holds nobody twice
+        identities = passes(lambda: rng.permutation(classes)[:whole], self.batches * self._people)
+        chosen = self.photos.of(identities, self.each, rng).reshape(self.batches, -1)
         rest = passes(lambda: rng.permutation(self.draws), self.size - chosen.size)
-        return np.concatenate([chosen, rest.reshape(batches, -1)], axis=1).ravel()
+        return np.concatenate([chosen, rest.reshape(self.batches, -1)], axis=1).ravel()
 
 
 @SAMPLERS.register
+@dataclass(frozen=True, eq=False)
 class Pairs(Sampler):
     """Two different photos of everybody, side by side; somebody's only photo comes twice.
 
@@ -202,47 +230,49 @@ class Pairs(Sampler):
     Args:
         exclude: Q; nobody comes again while among the Q identities drawn last before the batch: the size of a
             prototype queue, in which the same person would be a negative. Who was drawn late comes late in the next
-            epoch. (FaceX-Zoo leaves these identities out of the next epoch altogether.)
-        last: `drop` or `fill`, see `Sampler`; `fill` would draw somebody again early, and goes with exclude=0 only.
+            epoch. (FaceX-Zoo leaves these identities out of the next epoch altogether.) `last=fill` would draw
+            somebody again early, and goes with exclude=0 only.
     """
 
     group = 2
+    exclude: int = 0
 
-    def __init__(
-        self, labels: Labels, batch_size: int, accumulate: int, seed: int, exclude: int = 0, last: Last = "drop"
-    ) -> None:
-        if batch_size % 2:
-            raise InputError(f"sampler pairs: data.batch_size is {batch_size}, it must be even")
-        self._photos = Photos(labels)
-        super().__init__(2 * len(self._photos.counts), batch_size, accumulate, seed, last)
-        drawn = self.size // 2
-        self._gap = exclude + batch_size // 2 if exclude else 0
-        if exclude and last == "fill":
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.batch_size % 2:
+            raise InputError(f"sampler pairs: data.batch_size is {self.batch_size}, it must be even")
+        if self.exclude and self.last == "fill":
             raise InputError("sampler pairs: exclude and last=fill do not go together; leave one of them out")
-        if exclude < 0 or drawn < 2 * self._gap:
-            most = max(0, drawn // 2 - batch_size // 2)
-            raise InputError(
-                f"sampler pairs: exclude is {exclude}, with {drawn:,} identities an epoch 0 to {most:,} go"
-            )
+        people = self.size // 2
+        most = max(0, (people - self.batch_size) // 2)
+        self.require(0 <= self.exclude <= most, "exclude", f"with {people:,} identities an epoch 0 to {most:,} go")
+
+    @property
+    def draws(self) -> int:
+        return 2 * len(self.photos.counts)
 
     def epoch(self, epoch: int) -> Indices:
-        rng, drawn = self.generator(epoch), self.size // 2
-        order = passes(lambda: rng.permutation(len(self._photos.counts)), drawn)
-        if self._gap and epoch:
-            order = self._later(order, self.generator(epoch - 1).permutation(len(self._photos.counts))[:drawn])
-        return self._photos.of(order, 2, rng).ravel()
+        rng = self.generator(epoch)
+        order = self._order(rng)
+        if self.exclude and epoch:
+            order = self._later(order, self._order(self.generator(epoch - 1)))
+        return self.photos.of(order, 2, rng).ravel()
+
+    def _order(self, rng: np.random.Generator) -> Indices:
+        return passes(lambda: rng.permutation(len(self.photos.counts)), self.size // 2)
 
     def _later(self, order: Indices, before: Indices) -> Indices:
         """The order with those drawn last `before` moved back, in their old order, to in front of its own last ones.
 
         The own last ones stay, so that an epoch depends on the one before it and on no earlier one.
         """
-        body, end = order[: -self._gap], order[-self._gap :]
-        recent = before[-self._gap :]
+        gap = self.exclude + self.batch_size // 2
+        body, end, recent = order[:-gap], order[-gap:], before[-gap:]
         return np.concatenate([body[~np.isin(body, recent)], recent[np.isin(recent, body)], end])
 
 
 @SAMPLERS.register
+@dataclass(frozen=True, eq=False)
 class Blocks(Sampler):
     """Shards in random order, samples shuffled among `window` shards at a time: for tar shards and Parquet.
 
@@ -250,61 +280,28 @@ class Blocks(Sampler):
 
     Args:
         window: shards at a time.
-        last: `drop` or `fill`, see `Sampler`.
     """
 
-    def __init__(
-        self,
-        labels: Labels,
-        batch_size: int,
-        accumulate: int,
-        seed: int,
-        shards: NDArray[np.int32] | None,
-        window: int = 4,
-        last: Last = "drop",
-    ) -> None:
-        if shards is None:
+    shards: NDArray[np.int32] | None = None
+    window: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shards is None:
             raise InputError("sampler blocks: the data have no shards; write shuffle")
-        if window < 1:
-            raise InputError(f"sampler blocks: window is {window}, it must be at least 1")
-        super().__init__(len(labels), batch_size, accumulate, seed, last)
-        self._window = window
-        self._shards = np.split(np.arange(len(labels)), np.flatnonzero(np.diff(shards)) + 1)
+        self.require(self.window >= 1, "window", "it must be at least 1")
+
+    @cached_property
+    def _blocks(self) -> list[Indices]:
+        """The samples of each shard."""
+        return np.split(np.arange(len(self.labels)), np.flatnonzero(np.diff(np.asarray(self.shards))) + 1)
 
     def epoch(self, epoch: int) -> Indices:
         rng = self.generator(epoch)
 
         def once() -> Indices:
-            order = rng.permutation(len(self._shards))
-            windows = np.split(order, range(self._window, len(order), self._window))
-            return np.concatenate([rng.permutation(np.concatenate([self._shards[i] for i in w])) for w in windows])
+            order = rng.permutation(len(self._blocks))
+            windows = np.split(order, range(self.window, len(order), self.window))
+            return np.concatenate([rng.permutation(np.concatenate([self._blocks[i] for i in w])) for w in windows])
 
         return passes(once, self.size)
-
-
-class Photos:
-    """The images of every identity, one after the other.
-
-    Attributes:
-        counts: (C,) images of each identity.
-    """
-
-    def __init__(self, labels: Labels) -> None:
-        self._labels, self.counts = labels, np.bincount(labels)
-        self._starts = np.cumsum(self.counts) - self.counts
-        self._samples = np.argsort(labels, kind="stable")
-
-    def at(self, identities: Indices, numbers: Indices) -> Indices:
-        """The samples that are the images of these numbers of identities."""
-        return self._samples[self._starts[identities] + numbers]
-
-    def of(self, identities: Indices, each: int, rng: np.random.Generator) -> Indices:
-        """Samples (n, each) of identities (n,): different ones, as long as there are, also from turn to turn."""
-        mixed = rng.permutation(len(self._labels))
-        mixed = mixed[np.argsort(self._labels[mixed], kind="stable")]
-        by_identity = np.argsort(identities, kind="stable")
-        ordered = identities[by_identity]
-        turns = np.empty_like(by_identity)
-        turns[by_identity] = np.arange(len(ordered)) - np.searchsorted(ordered, ordered)
-        numbers = (turns[:, None] * each + np.arange(each)) % self.counts[identities][:, None]
-        return mixed[self._starts[identities][:, None] + numbers]

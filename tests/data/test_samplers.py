@@ -123,8 +123,8 @@ def test_the_rest_of_a_batch_is_drawn_from_all():
     ("spec", "words"),
     [
         ("identities:each=1", "each is 1, it must be 2 to data.batch_size, 8"),
-        ("identities:each=3", "3 photos each do not fill a batch of 8; give count"),
-        ("identities:count=3,each=4", "a batch of 8 takes 1 to 2"),
+        ("identities:each=3", "each is 3, which does not divide a batch of 8; give count"),
+        ("identities:count=3,each=4", "count is 3, with each=4 it must be 1 to 2"),
         ("balanced:power=2", "power is 2.0"),
         ("blocks:window=0", "window is 0"),
         ("pairs:exclude=3,last=fill", "do not go together"),
