@@ -19,6 +19,9 @@ MAX_NAMES = 10_000
 
 CHUNK = 2 << 20
 
+_HEAD = 1 << 16
+"""Bytes in which the first line ends."""
+
 Ints = NDArray[np.int64]
 
 
@@ -133,12 +136,12 @@ def count_fields(path: Path) -> int:
     """
     try:
         with Path(path).open("rb") as file:
-            head = file.read(1 << 16).lstrip()
+            head = file.read(_HEAD)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    line, end, _ = head.partition(b"\n")
-    if not end and len(head) >= 1 << 15:
-        raise InputError(f"{path}: not an index: its first line has more than {len(head):,} bytes")
+    if len(head) == _HEAD and b"\n" not in head:
+        raise InputError(f"{path}: not an index: its first line has more than {_HEAD:,} bytes")
+    line = next((line for line in head.split(b"\n") if line.strip()), b"")
     return len(line.split(b"\t"))
 
 

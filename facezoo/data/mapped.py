@@ -92,7 +92,7 @@ def load_tables(source: Path, stamp: list[int], count: int) -> list[NDArray[Any]
 def read_tables(file: BinaryIO, stamp: list[int], count: int) -> list[NDArray[Any]] | None:
     """The arrays in a file that `keep` has written; None if it has written others, or for another state."""
     # A file that another version or a full disk has left is made anew.
-    with contextlib.suppress(ValueError, EOFError, TypeError):
+    with contextlib.suppress(ValueError, EOFError, TypeError, MemoryError):
         if np.load(file, allow_pickle=False).tolist() == stamp:
             return [np.load(file, allow_pickle=False) for _ in range(count)]
     return None

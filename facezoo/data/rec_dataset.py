@@ -65,10 +65,10 @@ class RecordIO(Dataset):
         self._file = MappedFile(path)
         stamp = stamps([path, path.with_suffix(".idx")])
         table = load_kept(path, stamp)
-        if table is None:
-            offsets, values = self._listed(path, stamp, tolerant=unreadable == "drop")
-        else:
+        if table is not None and table.ndim == 2 and len(table) == 2 and table.dtype == np.int64 and table.size:
             offsets, values = table
+        else:
+            offsets, values = self._listed(path, stamp, tolerant=unreadable == "drop")
         self._offsets = offsets
         classes, gaps = numbered(path, values)
         problems = {"gaps": _with_property(path.with_name("property"), int(max(classes)), gaps)}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facezoo.data.mapped import MappedFile
+from facezoo.data.mapped import MappedFile, keep, stamps
 from facezoo.data.recordio import MAGIC, frame, image_of, image_record, read_heads, read_record, scan
 from facezoo.image import encode_jpeg
 from facezoo.registry import DATASETS
@@ -163,6 +163,12 @@ def test_what_was_kept_of_another_state_or_damaged_is_made_anew(tmp_path):
     assert len(DATASETS.create(f"rec:path={path}")) == 6
     kept = tmp_path / "sequential.rec.index"
     kept.write_bytes(kept.read_bytes()[:-20])
+    assert len(DATASETS.create(f"rec:path={path}")) == 6
+    for strange in (np.zeros((3, 6), np.int64), np.zeros(6), np.zeros((2, 0), np.int64)):
+        keep(path, stamps([path, path.with_suffix(".idx")]), strange)
+        assert len(DATASETS.create(f"rec:path={path}")) == 6
+    stamp, array = kept.read_bytes()[:160], kept.read_bytes()[160:]
+    kept.write_bytes(stamp + array.replace(b"(2, 6)", b"(2, 99999999999999)"))  # more than any memory
     assert len(DATASETS.create(f"rec:path={path}")) == 6
     lines = path.with_suffix(".idx").read_text().splitlines()[:4]
     path.with_suffix(".idx").write_text("\n".join(lines))
