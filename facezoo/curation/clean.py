@@ -51,7 +51,7 @@ class Limits:
     """
 
     outlier_precision: float = 0.8
-    merge_precision: float = 0.95
+    merge_precision: float = 0.8
     outlier_cosine: float | None = None
     merge_cosine: float | None = None
     copy_cosine: float | None = None

@@ -20,10 +20,6 @@ NEAR = 5
 """Nearest identities of each that may be the same person: one split into more parts is joined in part."""
 
 
-ANCHOR = 0.9
-"""Of the cosines between halves of an identity, the share above which nearest identities are one person for sure."""
-
-
 class Merge(NamedTuple):
     """Labels that are taken for one person, rising, and the lowest cosine between two of their centres."""
 
@@ -85,7 +81,7 @@ def merges(centres: Centres, precision: float, limit: float | None = None) -> tu
     scores = {(int(own), other): score for own, found in zip(there, near) for other, score in found}
     mutual = {pair: score for pair, score in scores.items() if pair[0] < pair[1] and pair[::-1] in scores}
     best = [score for (one, other), score in mutual.items() if first[one] == other and first[other] == one]
-    threshold = Threshold(limit) if limit is not None else rare_above(np.array(best), centres.halves, precision, ANCHOR)
+    threshold = Threshold(limit) if limit is not None else rare_above(np.array(best), centres.halves, precision)
     close = sorted((-score, pair) for pair, score in mutual.items() if score >= threshold.value)
     group_of: dict[int, set[int]] = {}
     for _, (one, other) in close:

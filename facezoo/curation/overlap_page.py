@@ -50,8 +50,8 @@ def overlap_page(found: Overlap, test: Probes, train: Dataset, fits: FloatArray,
         "test identities": f"{found.identities:,}",
         "training identities": f"{found.train_identities:,}",
         "in both": f"{len(over):,} ({len(over) / found.identities:.1%} of the test identities)",
-        "threshold": f"cosine {found.threshold:.3f} between centres: {found.false_alarms:g} pairs of strangers are "
-        "expected at or above it in the whole audit",
+        "threshold": f"cosine {found.threshold:.3f} between centres: strangers are expected to come so near "
+        f"{found.false_alarms:g} times in the whole audit",
     }
     drawn = figures([figure_svg(nearest_figure(found), "cosine to the nearest identity")])
     sections = [

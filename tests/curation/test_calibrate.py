@@ -35,7 +35,8 @@ def test_a_lower_precision_finds_no_less(scores):
 
 def test_where_there_is_nothing_rare_hardly_anything_is_found(scores):
     _, rare, common = scores
-    assert (common <= rare_below(common, rare, 0.9).value).sum() <= 1
+    apart = common + 0.4
+    assert (apart <= rare_below(apart, rare, 0.9).value).sum() <= 1
 
 
 def test_the_other_side_is_the_mirror_image(scores):
@@ -48,3 +49,10 @@ def test_what_gives_no_threshold_is_refused():
         rare_below(np.ones(3), np.ones(3), 0)
     with pytest.raises(InputError, match="too few images"):
         rare_below(np.ones(3), np.empty(0), 0.5)
+
+
+@pytest.mark.parametrize("score", [-0.1, 0.0, 0.1])
+def test_a_single_one_is_found(score):
+    rng = np.random.default_rng(0)
+    mixture = np.append(rng.normal(0.8, 0.05, 200), score)
+    assert (mixture <= rare_below(mixture, rng.normal(0, 0.1, 200), 0.8).value).sum() == 1
