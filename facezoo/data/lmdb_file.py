@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from facezoo.files import whole_file
 from facezoo.image import MAX_BYTES
 from facezoo.registry import DATASETS, WRITERS
 from facezoo.types import InputError
+from facezoo.zoo.cache import lock
 
 DATA = "data.mdb"
 SUFFIXES = (".lmdb", ".mdb")
@@ -41,6 +43,8 @@ COMMIT_BYTES = 1 << 26
 
 _environments: weakref.WeakValueDictionary[tuple[int, str], Any] = weakref.WeakValueDictionary()
 """By process and file: LMDB does not allow to open a file twice in one process, nor to use one after a fork."""
+
+_opening = threading.Lock()
 
 
 @DATASETS.register(name="lmdb")
@@ -124,8 +128,15 @@ class Lmdb(Dataset):
         """The label of every sample, as it was kept or else out of the values."""
         stamp = stamps([self.file])
         labels = load_kept(self.file, stamp)
-        if labels is not None:
-            return labels
+        if labels is None:
+            with lock(self.file.absolute()):  # of several processes one reads
+                labels = load_kept(self.file, stamp)
+                if labels is None:
+                    labels = self._read_labels()
+                    keep(self.file, stamp, labels)
+        return labels
+
+    def _read_labels(self) -> Labels:
         count, entries = self._value("__len__"), self._environment().stat()["entries"]
         if type(count) is not int or not 0 < count <= entries:
             shown = "nothing" if count is None else repr(count)[:40]
@@ -141,24 +152,23 @@ class Lmdb(Dataset):
             raise InputError(
                 f"{self.file}: key {key}: label {labels[key]}, __classnum__ is {classes}; write the database anew"
             )
-        keep(self.file, stamp, labels)
         return labels
 
 
 def _environment(file: Path) -> Any:
     """The open database of this process."""
-    key = (os.getpid(), os.path.realpath(file))
-    for (pid, _), inherited in list(_environments.items()):
-        if pid != os.getpid():  # without a lock there is nothing in it that the parent would miss
-            inherited.close()
-    found = _environments.get(key)
-    if found is None:
-        lmdb = _library(file, "lmdb")
-        try:
-            found = lmdb.open(str(file), subdir=False, readonly=True, lock=False, readahead=False)
-        except lmdb.Error as error:
-            raise InputError(f"{file}: LMDB cannot open it ({error})") from None
-        _environments[key] = found
+    lmdb, key = _library(file, "lmdb"), (os.getpid(), os.path.realpath(file))
+    with _opening:
+        for (pid, _), inherited in list(_environments.items()):
+            if pid != os.getpid():  # without a lock there is nothing in it that the parent would miss
+                inherited.close()
+        found = _environments.get(key)
+        if found is None:
+            try:
+                found = lmdb.open(str(file), subdir=False, readonly=True, lock=False, readahead=False)
+            except lmdb.Error as error:
+                raise InputError(f"{file}: LMDB cannot open it ({error})") from None
+            _environments[key] = found
     return found
 
 

@@ -19,7 +19,7 @@ from facezoo.data.storage import Storage
 from facezoo.data.tar_index import BLOCK, Member, members
 from facezoo.image import MAX_BYTES, SUFFIXES
 from facezoo.types import InputError
-from facezoo.zoo.cache import cache_dir
+from facezoo.zoo.cache import cache_dir, lock
 
 SHARD_LIST = "datasets_webdataset.json"
 MAX_LABEL = 2**31 - 1
@@ -70,13 +70,14 @@ def index_of(storage: Storage, label: str) -> Index:
     Raises:
         InputError: a shard is damaged, a sample incomplete, its label no whole number, or a key comes twice in a shard.
     """
-    source, stamp = _kept_under(storage, label), _stamp(storage)
-    found = _usable(load_tables(source, stamp, len(DTYPES)), storage)
-    if found is None and not storage.remote and _is_newer(_index_file(source), storage):
-        found = _usable(load_tables(source, _any_version(stamp), len(DTYPES)), storage)
+    source = _kept_under(storage, label)
+    found = _stored(storage, source)
     if found is None:
-        found = (_fetched(storage, label) if storage.remote else None) or _walk(storage, label)
-        keep(source, stamp, *found)
+        with lock(source.absolute()):  # of several processes one walks
+            found = _stored(storage, source)
+            if found is None:
+                found = (_fetched(storage, label) if storage.remote else None) or _walk(storage, label)
+                keep(source, _stamp(storage), *found)
     return found
 
 
@@ -85,6 +86,15 @@ def ship_index(storage: Storage, label: str) -> Path:
     source = _kept_under(storage, label)
     keep(source, _any_version(_stamp(storage)), *_walk(storage, label))
     return _index_file(source)
+
+
+def _stored(storage: Storage, source: Path) -> Index | None:
+    """The index on this machine, made for this state of the shards, or shipped with them and not older."""
+    stamp = _stamp(storage)
+    found = _usable(load_tables(source, stamp, len(DTYPES)), storage)
+    if found is None and not storage.remote and _is_newer(_index_file(source), storage):
+        found = _usable(load_tables(source, _any_version(stamp), len(DTYPES)), storage)
+    return found
 
 
 def _fetched(storage: Storage, label: str) -> Index | None:

@@ -85,6 +85,11 @@ def test_two_readers_threads_and_forked_processes_read_one_file(six):
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(first.encoded, list(range(6)) * 20))
     assert found == [second.encoded(k) for k in range(6)] * 20
+    elsewhere = [pickle.loads(pickle.dumps(first)) for _ in range(8)]  # noqa: S301 - our own
+    del first, second
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda data: data.encoded(3), elsewhere)) == [found[3]] * 8
+    first, second = elsewhere[:2]
     context = multiprocessing.get_context("fork")
     results = context.Queue()
     other = context.Process(target=read_two, args=(first, second, results))
