@@ -3,34 +3,17 @@
 import json
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from facezoo.embedder import load_embedder
 from facezoo.evaluation.calibration import read_calibration
 from facezoo.evaluation.operating import angle, squared_distance
 from facezoo.image import write_image
 
-CONTRACT = 'name = "mosaic"\nembedding_dim = 192\nflip = false\n'
-
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory):
-    """A model that averages 14 x 14 blocks, its contract, and crops of 24 people in two groups."""
-    folder = tmp_path_factory.mktemp("work")
-    nodes = [
-        helper.make_node("AveragePool", ["crops"], ["pooled"], kernel_shape=[14, 14], strides=[14, 14]),
-        helper.make_node("Flatten", ["pooled"], ["embedding"]),
-    ]
-    ends = [
-        helper.make_tensor_value_info("crops", TensorProto.FLOAT, ["batch", 3, 112, 112]),
-        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 192]),
-    ]
-    graph = helper.make_graph(nodes, "mosaic", ends[:1], ends[1:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
-    onnx.save(model, str(folder / "mosaic.onnx"))
-    (folder / "contract.toml").write_text(CONTRACT)
+def work(mosaic):
+    """The model of the other commands' tests, and crops of 24 people in two groups."""
     generator = np.random.default_rng(0)
     rows = ["path,group"]
     for person in range(24):
@@ -38,10 +21,10 @@ def work(tmp_path_factory):
         for k in range(3):
             seen = np.clip(pattern + generator.normal(0, 90, pattern.shape), 0, 255)
             name = f"p{person:02}/{k}.png"
-            write_image(folder / "crops" / name, np.kron(seen, np.ones((14, 14, 1))).astype(np.uint8))
+            write_image(mosaic / "crops" / name, np.kron(seen, np.ones((14, 14, 1))).astype(np.uint8))
             rows.append(f"{name},{'ab'[person % 2]}")
-    (folder / "groups.csv").write_text("\n".join(rows))
-    return folder
+    (mosaic / "groups.csv").write_text("\n".join(rows))
+    return mosaic
 
 
 @pytest.fixture
