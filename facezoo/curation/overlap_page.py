@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facezoo.curation.overlap import Match, Overlap, Probes
-from facezoo.curation.page import BESIDE, Group, Item, findings, group_of, save, shown_image, typical
+from facezoo.curation.page import BESIDE, Group, Item, cosines_figure, findings, group_of, save, shown_image, typical
 from facezoo.data.dataset import Dataset
 from facezoo.evaluation.html import Section, facts, figure_svg, figures, page
-from facezoo.evaluation.plots import GENUINE, IMPOSTOR, house_style
 from facezoo.types import FloatArray
 
 if TYPE_CHECKING:
@@ -53,7 +52,7 @@ def overlap_page(found: Overlap, test: Probes, train: Dataset, fits: FloatArray,
         "threshold": f"cosine {found.threshold:.3f} between centres: strangers are expected to come so near "
         f"{found.false_alarms:g} times in the whole audit",
     }
-    drawn = figures([figure_svg(nearest_figure(found), "cosine to the nearest identity")])
+    drawn = figures([figure_svg(_nearest_figure(found), "cosine to the nearest identity")])
     sections = [
         Section("What was found", save([]) + facts(words) + drawn),
         Section("In both", findings([item(match) for match in over[:shown]], len(over), "matches.csv")),
@@ -62,24 +61,14 @@ def overlap_page(found: Overlap, test: Probes, train: Dataset, fits: FloatArray,
     return page(title, sections, "The training identities to leave out are in leave_out.txt.")
 
 
-def nearest_figure(found: Overlap) -> Figure:
+def _nearest_figure(found: Overlap) -> Figure:
     """Cosines of test identities to the nearest training identity and to the nearest other test identity."""
-    from matplotlib.figure import Figure
-
-    with house_style():
-        figure = Figure(figsize=(7.2, 3.0), layout="constrained")
-        axes = figure.add_subplot()
-        edges = np.linspace(-0.2, 1, 81)
-        for scores, color, label in (
-            (found.strangers, IMPOSTOR, "to the nearest other test identity"),
-            (np.array([match.score for match in found.matches]), GENUINE, "to the nearest training identity"),
-        ):
-            counts = np.histogram(scores, edges)[0]
-            axes.stairs(counts, edges, fill=True, color=color, alpha=0.45, lw=0, label=label)
-        axes.axvline(found.threshold, color="#333333", lw=1, ls="--", label="threshold")
-        axes.set_yscale("symlog", linthresh=1)
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("cosine between centres")
-        axes.set_ylabel("test identities")
-        axes.legend(loc="upper right")
-        return figure
+    return cosines_figure(
+        {
+            "to the nearest other test identity": found.strangers,
+            "to the nearest training identity": np.array([match.score for match in found.matches]),
+        },
+        np.linspace(-0.2, 1, 81),
+        found.threshold,
+        ("cosine between centres", "test identities"),
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -110,7 +110,7 @@ def _summary(found: Findings, data: Dataset) -> Markup:
         f"{found.alike.likeness:.3f}",
         "unreadable": f"{found.unreadable:,}",
     }
-    return facts(words) + figures([figure_svg(scores_figure(found), "cosines to the own and to other identities")])
+    return facts(words) + figures([figure_svg(_scores_figure(found), "cosines to the own and to other identities")])
 
 
 def _threshold(threshold: Threshold, what: str) -> str:
@@ -122,24 +122,36 @@ def _threshold(threshold: Threshold, what: str) -> str:
     )
 
 
-def scores_figure(found: Findings) -> Figure:
+def _scores_figure(found: Findings) -> Figure:
     """Cosines of images to their own identity and to another one, and the threshold."""
+    own = found.scores[np.isfinite(found.scores)]
+    edges = np.linspace(-1, 1, 101)
+    return cosines_figure(
+        {"to another identity": found.foreign, "to the own identity": own},
+        edges,
+        found.outlier_limit.value,
+        ("cosine to the centre without the image", "images"),
+    )
+
+
+def cosines_figure(
+    scores: Mapping[str, FloatArray], edges: FloatArray, threshold: float, axes_words: tuple[str, str]
+) -> Figure:
+    """Histograms of two kinds of cosines, what is foreign first, on a scale that also shows single ones."""
     from matplotlib.figure import Figure
 
     with house_style():
         figure = Figure(figsize=(7.2, 3.0), layout="constrained")
         axes = figure.add_subplot()
-        edges = np.linspace(-1, 1, 101)
-        for scores, color, label in (
-            (found.foreign, IMPOSTOR, "to another identity"),
-            (found.scores[np.isfinite(found.scores)], GENUINE, "to the own identity"),
-        ):
-            shares = np.histogram(scores, edges)[0] / max(1, len(scores))
-            axes.stairs(shares, edges, fill=True, color=color, alpha=0.45, lw=0, label=label)
-        axes.axvline(found.outlier_limit.value, color="#333333", lw=1, ls="--", label="threshold of outliers")
-        axes.set_xlabel("cosine to the centre without the image")
-        axes.set_ylabel("share of images")
-        axes.legend(loc="upper left")
+        for (label, values), color in zip(scores.items(), (IMPOSTOR, GENUINE)):
+            counts = np.histogram(values, edges)[0]
+            axes.stairs(counts, edges, fill=True, color=color, alpha=0.45, lw=0, label=label)
+        axes.axvline(threshold, color="#333333", lw=1, ls="--", label="threshold")
+        axes.set_yscale("symlog", linthresh=1)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel(axes_words[0])
+        axes.set_ylabel(axes_words[1])
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3)
         return figure
 
 
