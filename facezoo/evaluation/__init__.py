@@ -1,7 +1,7 @@
 """Benchmarks, the scores they give, and the reports that say how the scores were taken."""
 
 from facezoo.data.pairs import draw_pairs
-from facezoo.evaluation import all_pairs, benchmarks, identification, ijb_files, megaface
+from facezoo.evaluation import all_pairs, identification, ijb_files, megaface, sets
 from facezoo.evaluation.folds import fold_accuracy
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import Report, read_json, table, to_json, write_json
@@ -13,7 +13,6 @@ __all__ = [
     "Report",
     "Verification",
     "all_pairs",
-    "benchmarks",
     "draw_pairs",
     "embed_photos",
     "evaluate",
@@ -23,6 +22,7 @@ __all__ = [
     "megaface",
     "needs_locate",
     "read_json",
+    "sets",
     "table",
     "to_json",
     "with_landmarks",

@@ -10,7 +10,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.evaluation.benchmarks import people
 from facezoo.evaluation.columns import columns
 from facezoo.evaluation.intervals import error_bound
 from facezoo.evaluation.metrics import OperatingPoint, Tally, auc, eer, min_dcf, tar_at_far
@@ -25,6 +24,7 @@ from facezoo.evaluation.pair_counts import KEEP, Equal, PairCounts, count_pairs
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
 from facezoo.evaluation.scored_pairs import Part, ScoredPairs, thinned_roc
+from facezoo.evaluation.sets.folder import people
 from facezoo.evaluation.verification import BINS, MISTAKES, far_name
 from facezoo.registry import BENCHMARKS
 from facezoo.types import FloatArray, InputError

@@ -76,4 +76,4 @@ def _identity(photo: Photo) -> bytes:
         pixels = photo.source if isinstance(photo.source, bytes) else np.ascontiguousarray(photo.source).tobytes()
         source = [sha256(pixels).hexdigest()]
     points = None if photo.landmarks is None else np.asarray(photo.landmarks, np.float64).tolist()
-    return json.dumps([photo.name, *source, points, photo.mirrored]).encode() + b"\n"
+    return json.dumps([photo.name, *source, points, photo.mirrored, photo.zoom]).encode() + b"\n"

@@ -1,12 +1,13 @@
-"""Lists of photo pairs in LFW's grammar."""
+"""Lists of photo pairs in LFW's grammar, and in those of the sets that followed it."""
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from facezoo.data.pairs import PairList, inside, not_empty, pair_lines
+from facezoo.data.pairs import PairList, inside, not_empty, pair_lines, read_pairs
 from facezoo.types import InputError
 
 
@@ -38,6 +39,27 @@ def read_lfw_pairs(path: Path) -> PairList:
         else:
             raise InputError(f"{path}: line {number}: 3 or 4 fields were expected (name i j, name i other j)")
     return not_empty(path, PairList(left, right, np.array(same, bool), folds, announced))
+
+
+def read_person_pairs(path: Path) -> PairList:
+    """A list of photos in the folders of people: in LFW's grammar, as `read_pairs` takes it, or a photo on each line.
+
+    In the last form two lines are a pair, genuine if both lie in one folder, as SLLFW has them.
+    """
+    width, photos = 0, []
+    for _, fields in islice(pair_lines(path), 2):
+        photos.append(any("/" in field for field in fields))
+        width = len(fields)
+    if not any(photos):
+        return read_lfw_pairs(path)
+    if width > 1:
+        return read_pairs(path)
+    names = [inside(path, number, fields[0]) for number, fields in pair_lines(path)]
+    if len(names) % 2:
+        raise InputError(f"{path}: a pair takes two lines, but there are {len(names)}")
+    left, right = names[::2], names[1::2]
+    same = [a.rpartition("/")[0] == b.rpartition("/")[0] for a, b in zip(left, right)]
+    return PairList(left, right, np.array(same, bool))
 
 
 def _lfw_photo(path: Path, number: int, name: str, index: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
+import cv2
 import numpy as np
 
 from facezoo.align import TEMPLATES, align, fit
@@ -36,12 +37,14 @@ class Photo:
         source: where the pixels are; files and bytes are decoded when needed.
         landmarks: five points (5, 2), pixels; None if they are not known.
         mirrored: its crop is the mirror image, for benchmarks that take the two apart.
+        zoom: a photo that is a crop is scaled to so many pixels, of which the middle is taken: face.evoLVe's 128.
     """
 
     name: str
     source: Path | bytes | Image
     landmarks: FloatArray | None = None
     mirrored: bool = False
+    zoom: int | None = None
 
     def read(self) -> Image:
         if isinstance(self.source, Path):
@@ -82,6 +85,15 @@ def _numbers(texts: list[str]) -> list[float]:
         return [float(text) for text in texts]
     except ValueError:
         return []
+
+
+def zoomed(crop: Crop, side: int, size: tuple[int, int]) -> Crop:
+    """The middle `size` (height, width) of a crop that is scaled, bilinearly, to `side` pixels."""
+    if side < max(size):
+        raise InputError(f"zoom={side} is less than the {size[0]} x {size[1]} that the model takes")
+    top, left = (side - size[0]) // 2, (side - size[1]) // 2
+    scaled = cv2.resize(crop, (side, side), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(scaled[top : top + size[0], left : left + size[1]])
 
 
 @dataclass
@@ -147,7 +159,7 @@ class Crops:
             if image.shape[:2] != size:
                 with self._turn:
                     self.resized += 1
-            return fit(image, size)
+            return fit(image, size) if photo.zoom is None else zoomed(image, photo.zoom, size)
         if photo.landmarks is None and self.locate is None:
             return None
         image = photo.read()

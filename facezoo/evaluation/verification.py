@@ -140,8 +140,8 @@ class Verification:
             self._mistakes(scores, same, float(folds.thresholds.mean())),
         )
         if self.parts:
-            method = self._method()
-            pairs = listed_pairs(self.left, self.right, same, scores, self._weights, self.resamples, method)
+            method = self.interval_method()
+            pairs = listed_pairs(self.left, self.right, same, scores, self.weights, self.resamples, method)
             for part in self.parts:
                 report = part(report, pairs)
         return report
@@ -178,8 +178,8 @@ class Verification:
             found.update({f"tar@far={far_name(far)}": tar_at_far(tallied, far).tar for far in fars})
             return found
 
-        method = self._method()
-        ranges = bootstrap(measure, self._weights())
+        method = self.interval_method()
+        ranges = bootstrap(measure, self.weights())
         intervals = {name: Interval(*ends, LEVEL, method) for name, ends in ranges.items()}
         intervals["accuracy_over_folds" if exact else "accuracy"] = over_folds
         return intervals
@@ -205,11 +205,13 @@ class Verification:
                 found[name] = Interval(low, high, LEVEL, f"rule of three, no error in {number} {what}")
         return found
 
-    def _method(self) -> str:
+    def interval_method(self) -> str:
+        """How `weights` draws, in words."""
         what = "pairs" if self.identity is None else "identities"
         return f"bootstrap over {what}, {self.resamples} resamples, seed {self.seed}, percentile"
 
-    def _weights(self) -> Iterator[FloatArray]:
+    def weights(self) -> Iterator[FloatArray]:
+        """Of the pairs (P,), for each resample."""
         if self.identity is None:
             return pair_weights(len(self.left), self.resamples, self.seed)
         return identity_weights(self.identity[self.left], self.identity[self.right], self.resamples, self.seed)

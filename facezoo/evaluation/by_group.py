@@ -1,0 +1,158 @@
+"""A set that has a list of pairs for each group of people: the protocol on each, and all at one threshold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.evaluation.group_rates import GroupPart
+from facezoo.evaluation.intervals import LEVEL, t_quantile
+from facezoo.evaluation.metrics import Sorted, auc, eer
+from facezoo.evaluation.photos import Photo
+from facezoo.evaluation.report import NO_FACE, Interval, Report
+from facezoo.evaluation.scored_pairs import listed_pairs
+from facezoo.evaluation.verification import FARS, Verification, operating_metrics, roc_corners, score_histogram
+from facezoo.types import FloatArray, InputError
+
+PER_GROUP = ("accuracy", "std", "eer", "tar@far=1e-3", "threshold")
+"""Columns of the table of groups, beside the interval of the accuracy."""
+
+
+@dataclass(frozen=True, eq=False)
+class ByGroup:
+    """The k-fold protocol on each group, `African/accuracy`; `accuracy` is the groups' mean and `std` their sample
+    deviation. EER, AUC and TAR@FAR are those of all pairs at one threshold, with the rates of each group there.
+
+    Attributes:
+        name: of the set.
+        groups: the benchmark of each group.
+        aligned: alignment template of photos that are crops already; None for raw photos.
+    """
+
+    name: str
+    groups: Mapping[str, Verification]
+    aligned: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.groups:
+            raise InputError(f"{self.name}: there are no groups")
+
+    @cached_property
+    def photos(self) -> Sequence[Photo]:
+        """Those of all groups, one behind the other; a name begins with the group's."""
+        return [
+            replace(photo, name=f"{group}/{photo.name}")
+            for group, benchmark in self.groups.items()
+            for photo in benchmark.photos
+        ]
+
+    @cached_property
+    def _starts(self) -> NDArray[np.intp]:
+        return np.cumsum([0, *(len(benchmark.photos) for benchmark in self.groups.values())])
+
+    def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
+        """The report for embeddings (N, D), normalised or not, and the photos without a face (N,)."""
+        if embeddings.ndim != 2 or len(embeddings) != self._starts[-1]:
+            raise InputError(f"{self.name}: embeddings of shape {embeddings.shape} for {self._starts[-1]} photos")
+        reports, scores = {}, []
+        for group, benchmark, start, stop in self._parts():
+            own = embeddings[start:stop]
+            lost = None if failed is None else failed[start:stop]
+            reports[group] = benchmark.score(own, lost)
+            scores.append(benchmark.scores(own, lost))
+        report = self._together(reports, np.concatenate(scores))
+        for group, found in reports.items():
+            report = replace(
+                report,
+                metrics={**report.metrics, **{f"{group}/{key}": value for key, value in found.metrics.items()}},
+                intervals={**report.intervals, **{f"{group}/{key}": value for key, value in found.intervals.items()}},
+                curves={**report.curves, f"roc/{group}": found.curves["roc"]},
+            )
+        return report
+
+    def _parts(self) -> Iterator[tuple[str, Verification, int, int]]:
+        for (group, benchmark), start in zip(self.groups.items(), self._starts.tolist()):
+            yield group, benchmark, start, start + len(benchmark.photos)
+
+    def _together(self, reports: Mapping[str, Report], scores: FloatArray) -> Report:
+        """What is told of all groups at once."""
+        same = np.concatenate([np.asarray(benchmark.same, bool) for benchmark in self.groups.values()])
+        tallied = Sorted(scores, same).tally()
+        points, unmeasurable = operating_metrics(tallied, FARS)
+        accuracies = np.array([report.metrics["accuracy"] for report in reports.values()], np.float64)
+        metrics: dict[str, float | None] = {"accuracy": float(accuracies.mean())}
+        if len(accuracies) > 1:
+            metrics["std"] = float(accuracies.std(ddof=1))
+        metrics |= {"auc": auc(tallied), "eer": eer(tallied)} | points
+        report = Report(
+            self.name,
+            metrics,
+            {"accuracy": self._interval(reports)},
+            {"roc": roc_corners(tallied), "histogram": score_histogram(scores, same)},
+            self._protocol(reports) | unmeasurable,
+            tuple(
+                replace(mistake, left=f"{group}/{mistake.left}", right=f"{group}/{mistake.right}")
+                for group, found in reports.items()
+                for mistake in found.mistakes
+            ),
+            tables={"By group": self._table(reports)},
+        )
+        if len(self.groups) == 1:
+            return report
+        left, right = (
+            np.concatenate([getattr(benchmark, side) + start for _, benchmark, start, _ in self._parts()])
+            for side in ("left", "right")
+        )
+        first = next(iter(self.groups.values()))
+        pairs = listed_pairs(
+            left, right, same, scores, self._weights, first.resamples, f"{first.interval_method()}, within each group"
+        )
+        group_of = np.repeat(np.arange(len(self.groups)), np.diff(self._starts))
+        return GroupPart(list(self.groups), group_of)(report, pairs)
+
+    def _weights(self) -> Iterator[FloatArray]:
+        """Each group is drawn by itself."""
+        for drawn in zip(*(benchmark.weights() for benchmark in self.groups.values())):
+            yield np.concatenate(drawn)
+
+    def _interval(self, reports: Mapping[str, Report]) -> Interval:
+        """Of the groups' mean accuracy: their standard errors over folds add up as those of independent means do."""
+        errors = [report.metrics["standard_error"] or 0.0 for report in reports.values()]
+        folds = sum(int(report.protocol["folds"]) for report in reports.values())
+        mean = float(np.mean([report.metrics["accuracy"] for report in reports.values()]))
+        reach = t_quantile(LEVEL, folds - len(errors)) * math.sqrt(sum(error**2 for error in errors)) / len(errors)
+        method = f"t over {folds} folds of {len(errors)} groups"
+        return Interval(max(0.0, mean - reach), min(1.0, mean + reach), LEVEL, method)
+
+    def _table(self, reports: Mapping[str, Report]) -> tuple[tuple[str | float | None, ...], ...]:
+        rows: list[tuple[str | float | None, ...]] = [("group", "pairs", "no face", *PER_GROUP, "low", "high")]
+        for group, found in reports.items():
+            interval = found.intervals["accuracy"]
+            rows.append(
+                (
+                    group,
+                    int(found.protocol["pairs"]),
+                    int(found.protocol[NO_FACE]),
+                    *(found.metrics[key] for key in PER_GROUP),
+                    interval.low,
+                    interval.high,
+                )
+            )
+        return tuple(rows)
+
+    def _protocol(self, reports: Mapping[str, Report]) -> dict[str, str | int | float]:
+        first = next(iter(reports.values())).protocol
+        words: dict[str, str | int | float] = {
+            key: sum(int(report.protocol[key]) for report in reports.values())
+            for key in ("pairs", "genuine pairs", "impostor pairs", "photos", NO_FACE)
+        }
+        words["groups"] = f"{', '.join(reports)}; each is scored by itself, accuracy is their mean, std theirs"
+        words |= {key: first[key] for key in ("folds", "score", "threshold rule")}
+        for group, benchmark in self.groups.items():
+            words |= {f"{group}: {key}": note for key, note in benchmark.notes.items()}
+        return words
