@@ -67,9 +67,9 @@ def decode_image(data: bytes, name: str = "image") -> Image:
     """As `read_image`, from the bytes of a file; `name` is used in messages."""
     if not data:
         raise InputError(f"{name}: the file is empty")
-    # More than twice as fast as Pillow, to the same pixels; what it does not decode Pillow says what is wrong with.
-    if is_plain_jpeg(data) and (image := cv2.imdecode(np.frombuffer(data, np.uint8), _UPRIGHT_RGB)) is not None:
-        return image  # type: ignore[return-value]
+    # Half of Pillow's time, to the same pixels; what OpenCV does not decode Pillow says what is wrong with.
+    if is_plain_jpeg(data) and (bgr := cv2.imdecode(np.frombuffer(data, np.uint8), _UPRIGHT)) is not None:
+        return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)  # type: ignore[return-value]
     try:
         with Pillow.open(io.BytesIO(data), formats=FORMATS) as picture:
             width, height = picture.size
@@ -90,7 +90,7 @@ def decode_image(data: bytes, name: str = "image") -> Image:
         raise InputError(f"{name}: the image is damaged or truncated ({error})") from None
 
 
-_UPRIGHT_RGB = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+_UPRIGHT = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 # Segments of a plain JPEG: frame, scan, Huffman and quantisation tables, restart interval, JFIF, ICC profile, Adobe,
 # comment. EXIF is not among them: it may turn the image.
