@@ -46,7 +46,7 @@ class Parquet(Dataset):
     that stay within a few (the sampler `blocks`) read fast, and any order at random slowly. Other columns are not read.
 
     Args:
-        path: a file, a folder, a pattern or a URL; `.arrow` files of a folder saved by `datasets` on this machine too.
+        path: a file, a folder (all files in it), a pattern or a URL; on this machine also a folder saved by `datasets`.
         image: column of the images.
         label: column of the labels.
         cache: folder for copies of files behind a URL; without it the row groups are fetched when they are read.

@@ -223,7 +223,7 @@ def _local(path: str, endings: tuple[str, ...]) -> list[Stored]:
     with _reported(path):
         for one in [path] if Path(path).exists() else expand(path):
             if Path(one).is_dir():
-                paths += _inside((map(str, Path(one).glob(pattern)) for pattern in BELOW), endings)
+                paths += _inside(one, (map(str, Path(one).glob(pattern)) for pattern in BELOW), endings)
             elif Path(one).exists():
                 paths.append(one)
             elif MAGIC_LETTERS.search(one) and (found := sorted(glob.glob(one, recursive=True))):  # noqa: PTH207
@@ -243,7 +243,7 @@ def _remote(path: str, endings: tuple[str, ...]) -> list[Stored]:
             if MAGIC_LETTERS.search(inside):
                 found = sorted(filesystem.glob(inside))
             elif not one.endswith(endings) and filesystem.isdir(inside):
-                found = _inside((filesystem.glob(f"{inside.rstrip('/')}/{pattern}") for pattern in BELOW), endings)
+                found = _inside(one, (filesystem.glob(f"{inside.rstrip('/')}/{pattern}") for pattern in BELOW), endings)
             elif one.endswith(endings):
                 urls.append(one)
             else:
@@ -252,11 +252,16 @@ def _remote(path: str, endings: tuple[str, ...]) -> list[Stored]:
         return list(ahead(_information, urls))
 
 
-def _inside(levels: Iterable[Iterable[str]], endings: tuple[str, ...]) -> list[str]:
+def _inside(folder: str, levels: Iterable[Iterable[str]], endings: tuple[str, ...]) -> list[str]:
     """The files that end so of the first level that has any; hidden ones are left out."""
     for level in levels:
         shown = (name for name in level if not os.path.basename(name).startswith("."))  # noqa: PTH119 - also of URLs
-        if found := sorted(name for name in shown if name.endswith(endings)):
+        found = sorted(name for name in shown if name.endswith(endings))
+        if len(below := sorted({os.path.dirname(name) for name in found})) > 1:  # noqa: PTH120
+            raise InputError(
+                f"{folder}: files lie in {len(below)} folders of it, such as {below[0]} and {below[1]}; give one of them"
+            )
+        if found:
             return found
     return []
 
