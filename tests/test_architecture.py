@@ -62,7 +62,8 @@ def test_imports_point_down(path):
 
 
 def test_the_runtime_never_imports_torch():
-    parts = "facezoo, facezoo.sdk, facezoo.gallery, facezoo.evaluation, facezoo.data, facezoo.embedder, facezoo.cli"
+    parts = "facezoo.curation.probes, facezoo.curation.stats_page, facezoo.curation.overlap_page, "
+    parts += "facezoo, facezoo.sdk, facezoo.gallery, facezoo.evaluation, facezoo.data, facezoo.embedder, facezoo.cli"
     code = (
         f"import sys, {parts}\n"
         "from facezoo.registry import BENCHMARKS, DATASETS, DETECTORS, EMBEDDERS, TRANSFORMS\n"

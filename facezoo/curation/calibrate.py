@@ -53,7 +53,10 @@ def rare_below(mixture: FloatArray, rare: FloatArray, precision: float) -> Thres
     if not 0 < precision <= 1:
         raise InputError(f"precision is {precision}, it must be above 0 and at most 1")
     if not len(mixture) or not len(rare):
-        raise InputError("too few images to find a threshold in the data: give one")
+        raise InputError(
+            "too few identities with several images to find thresholds in the data: "
+            "give outlier_cosine and merge_cosine"
+        )
     mixture, rare = np.sort(mixture), np.sort(rare)
 
     def up_to(scores: FloatArray, values: FloatArray) -> FloatArray:

@@ -47,7 +47,7 @@ def test_the_other_side_is_the_mirror_image(scores):
 def test_what_gives_no_threshold_is_refused():
     with pytest.raises(InputError, match="precision is 0"):
         rare_below(np.ones(3), np.ones(3), 0)
-    with pytest.raises(InputError, match="too few images"):
+    with pytest.raises(InputError, match="too few identities"):
         rare_below(np.ones(3), np.empty(0), 0.5)
 
 
