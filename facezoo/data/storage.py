@@ -259,7 +259,7 @@ def _inside(folder: str, levels: Iterable[Iterable[str]], endings: tuple[str, ..
         found = sorted(name for name in shown if name.endswith(endings))
         if len(below := sorted({os.path.dirname(name) for name in found})) > 1:  # noqa: PTH120
             raise InputError(
-                f"{folder}: files lie in {len(below)} folders of it, such as {below[0]} and {below[1]}; give one of them"
+                f"{folder}: files lie in {len(below)} folders of it: {below[0]}, {below[1]}; give one of them"
             )
         if found:
             return found
