@@ -59,6 +59,7 @@ def read_splits(path: Path) -> tuple[PairList, np.ndarray]:
         InputError: not readable, or not such a file.
     """
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     try:
         if path.stat().st_size > MAX_BYTES:
@@ -67,7 +68,7 @@ def read_splits(path: Path) -> tuple[PairList, np.ndarray]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     # What scipy raises for a file that is no MATLAB file, damaged, of version 7.3, or without the variable.
-    except (OSError, ValueError, TypeError, KeyError, IndexError, NotImplementedError, zlib.error) as error:
+    except (MatReadError, OSError, ValueError, TypeError, LookupError, NotImplementedError, zlib.error) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: not a MATLAB file with the splits of AgeDB ({error})") from None
