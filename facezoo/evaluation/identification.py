@@ -167,7 +167,9 @@ class Identification:
             theirs = self.gallery[kept & (self.gallery_identity == ids[searches.place[probe]])]
             cosine = unit(embeddings[theirs].astype(np.float64)) @ embeddings[self.probes[probe]].astype(np.float64)
             shown = self.photos[theirs[cosine.argmax()]].name
-            mistakes.append(Mistake(self.photos[self.probes[probe]].name, shown, False, float(searches.best[probe])))
+            mistakes.append(
+                Mistake(self.photos[self.probes[probe]].name, shown, False, float(searches.best[probe]), True)
+            )
         return tuple(mistakes)
 
 

@@ -238,6 +238,6 @@ def _worst(found: Searches, theirs: NDArray[np.intp], probes: Gallery, names: li
         return []
     wrong = np.flatnonzero(found.mated & (found.rank > 1) & np.isfinite(found.best))
     return [
-        Mistake(names[probes.templates[k]], names[theirs[found.place[k]]], False, float(found.best[k]))
+        Mistake(names[probes.templates[k]], names[theirs[found.place[k]]], False, float(found.best[k]), True)
         for k in wrong[np.argsort(-found.best[wrong], kind="stable")][:MISTAKES]
     ]

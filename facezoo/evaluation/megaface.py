@@ -202,6 +202,7 @@ class MegaFace:
                 self.photos[others.rows[top.places[photo, 0]]].name,
                 False,
                 float(top.scores[photo, 0]),
+                search=True,
             )
             for photo in worst
         )

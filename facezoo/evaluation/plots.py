@@ -1,9 +1,14 @@
-"""Figures of a report: ROC, DET and the histogram of scores. matplotlib is imported when a figure is drawn."""
+"""Figures of a report: ROC, DET, CMC, open set, growth, discarding, scores. matplotlib is imported when one is drawn.
+
+A curve may be thinned to some of its own points: error curves are therefore drawn in steps, which between two points
+show the worse rate and never a better one than was measured.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +25,8 @@ LINES = ("#2166ac", "#d6604d", "#4d9221", "#8073ac", "#b35806", "#35978f", "#c51
 DET_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.4)
 DET_TOP = 0.5
 LARGEST_FLOOR = 0.01
+SHOWN_THRESHOLDS = ("threshold", "threshold@far=1e-4", "threshold@far=1e-3", "threshold@fpir=1e-2")
+"""The first of these that a report has is drawn into its histogram."""
 
 
 @contextmanager
@@ -30,6 +37,7 @@ def house_style() -> Iterator[None]:
     style: Any = {  # its type is the list of all settings of matplotlib
         "svg.fonttype": "none",
         "svg.hashsalt": "facezoo",
+        "savefig.transparent": True,  # the page is light or dark
         "font.family": "sans-serif",
         "font.size": 9,
         "axes.spines.top": False,
@@ -39,7 +47,7 @@ def house_style() -> Iterator[None]:
         "axes.titlesize": 10,
         "axes.grid": True,
         "axes.axisbelow": True,
-        "grid.color": "#e6e6e6",
+        "grid.color": "#e0e0e0",
         "grid.linewidth": 0.7,
         "xtick.color": "#555555",
         "ytick.color": "#555555",
@@ -50,37 +58,121 @@ def house_style() -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True)
+class Line:
+    """A curve with its name in the legend, and the rate at which its errors are equal."""
+
+    label: str
+    points: Mapping[str, list[float]]
+    equal: float | None = None
+
+    def axis(self, name: str) -> FloatArray:
+        return np.array(self.points[name])
+
+
+def lines_of(report: Report, kind: str) -> list[Line]:
+    """The curves `kind` and `kind/GROUP` of a report, the former first."""
+    found = [Line("all", report.curves[kind], report.metrics.get("eer"))] if kind in report.curves else []
+    for name, points in report.curves.items():
+        if name.startswith(f"{kind}/"):
+            group = name.removeprefix(f"{kind}/")
+            found.append(Line(group, points, report.metrics.get(f"{group}/eer")))
+    return found
+
+
+def lines_over(reports: Sequence[Report], kind: str) -> list[Line]:
+    """One line for each report by its name; of a report that only has groups all of them."""
+    found = []
+    for report in reports:
+        lines = lines_of(report, kind)
+        if kind in report.curves:
+            found.append(Line(report.name, lines[0].points, lines[0].equal))
+        else:
+            found += [Line(f"{report.name} {line.label}", line.points, line.equal) for line in lines]
+    return found
+
+
+def report_figures(report: Report) -> list[tuple[Figure, str]]:
+    """Every figure for which a report has a curve, each with a sentence for those who cannot see it."""
+    drawn = [
+        (DRAWERS[kind](lines), f"{words} of {report.name}")
+        for kind, words in KINDS.items()
+        if (lines := lines_of(report, kind))
+    ]
+    if "roc" in {name.partition("/")[0] for name in report.curves}:
+        drawn.insert(1, (det_lines(lines_of(report, "roc")), f"DET of {report.name}"))
+    if "histogram" in report.curves:
+        drawn.append((histogram_figure(report), f"genuine and impostor scores of {report.name}"))
+    return drawn
+
+
+def overlaid_figures(reports: Sequence[Report], what: str) -> list[tuple[Figure, str]]:
+    """The curves of several reports in one figure for each kind that more than one of them has."""
+    drawn = []
+    for kind, words in KINDS.items():
+        having = [report for report in reports if lines_of(report, kind)]
+        if len(having) > 1 and kind != "edc":
+            drawn.append((DRAWERS[kind](lines_over(having, kind)), f"{words} of {what}"))
+            if kind == "roc":
+                drawn.append((det_lines(lines_over(having, kind)), f"DET of {what}"))
+    return drawn
+
+
 def roc_figure(reports: Sequence[Report]) -> Figure:
     """TAR over FAR, the FAR on a logarithmic axis down to what the pairs can show."""
-    with house_style():
-        figure, axes = _figure("ROC", "false accept rate (FAR)", "true accept rate (TAR)")
-        lowest, worst = 1.0, 1.0
-        for report, color in zip(reports, _colors(reports)):
-            fmr, fnmr = _curve(report, "fmr"), _curve(report, "fnmr")
-            floor = _floor(fmr)
-            axes.step(np.maximum(fmr, floor), 1 - fnmr, where="post", color=color, lw=1.6, label=report.name)
-            lowest, worst = min(lowest, floor), min(worst, float((1 - fnmr)[fmr <= floor].max(initial=0.0)))
-        axes.set_xscale("log")
-        axes.set_xlim(lowest, 1)
-        bottom = max(0.0, np.floor(20 * (worst - 0.02)) / 20)
-        axes.set_ylim(bottom, 1 + 0.02 * (1 - bottom))
-        _legend(axes, reports, "lower right")
-        return figure
+    return roc_lines(lines_over(reports, "roc"))
 
 
 def det_figure(reports: Sequence[Report]) -> Figure:
     """FNMR over FMR, both in normal deviates; the marks lie where the two are equal."""
+    return det_lines(lines_over(reports, "roc"))
+
+
+def roc_lines(lines: Sequence[Line]) -> Figure:
+    with house_style():
+        figure, axes = _figure("ROC", "false accept rate (FAR)", "true accept rate (TAR)")
+        lowest, worst = 1.0, 1.0
+        for line, color in zip(lines, _colors(lines)):
+            fmr, fnmr = line.axis("fmr"), line.axis("fnmr")
+            floor = _floor(fmr)
+            axes.step(np.maximum(fmr, floor), 1 - fnmr, where="post", color=color, lw=1.6, label=line.label)
+            lowest, worst = min(lowest, floor), min(worst, float((1 - fnmr)[fmr <= floor].max(initial=0.0)))
+        axes.set_xscale("log")
+        axes.set_xlim(lowest, 1)
+        _top_is_one(axes, worst)
+        _legend(axes, lines, "lower right")
+        return figure
+
+
+def open_set_lines(lines: Sequence[Line]) -> Figure:
+    """FNIR over FPIR, both logarithmic."""
+    with house_style():
+        figure, axes = _figure("Open set", "false positive identification rate (FPIR)", "FNIR")
+        lowest, least = 1.0, 1.0
+        for line, color in zip(lines, _colors(lines)):
+            fpir, fnir = line.axis("fpir"), line.axis("fnir")
+            floor = _floor(fpir)
+            axes.step(np.maximum(fpir, floor), fnir, where="post", color=color, lw=1.6, label=line.label)
+            lowest, least = min(lowest, floor), min(least, float(fnir[fnir > 0].min(initial=LARGEST_FLOOR)))
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(lowest, 1)
+        axes.set_ylim(least / 2, 1)
+        _legend(axes, lines, "lower left")
+        return figure
+
+
+def det_lines(lines: Sequence[Line]) -> Figure:
     with house_style():
         figure, axes = _figure("DET", "false match rate (FMR)", "false non-match rate (FNMR)")
         lowest = DET_TOP
-        for report, color in zip(reports, _colors(reports)):
-            fmr, fnmr = _curve(report, "fmr"), _curve(report, "fnmr")
+        for line, color in zip(lines, _colors(lines)):
+            fmr, fnmr = line.axis("fmr"), line.axis("fnmr")
             floors = _floor(fmr), _floor(fnmr)
             x, y = (_probit(np.clip(rate, floor, 1 - floor)) for rate, floor in zip((fmr, fnmr), floors))
-            axes.plot(x, y, color=color, lw=1.6, label=report.name)
-            equal = report.metrics.get("eer")
-            if equal:
-                axes.plot(*_probit(np.array([[equal], [equal]])), "o", color=color, ms=4.5)
+            axes.step(x, y, where="post", color=color, lw=1.6, label=line.label)
+            if line.equal:
+                axes.plot(*_probit(np.array([[line.equal], [line.equal]])), "o", color=color, ms=4.5)
             lowest = min(lowest, *floors)
         ends = _probit(np.array([lowest, DET_TOP]))
         axes.plot(ends, ends, color="#bbbbbb", lw=0.8, ls="--", zorder=0)
@@ -89,28 +181,80 @@ def det_figure(reports: Sequence[Report]) -> Figure:
             axis.set_ticks(_probit(ticks), [f"{100 * tick:g} %" for tick in ticks])
         axes.set_xlim(ends[0], ends[1])
         axes.set_ylim(ends[0], ends[1])
-        _legend(axes, reports, "upper right")
+        _legend(axes, lines, "upper right")
+        return figure
+
+
+def cmc_lines(lines: Sequence[Line]) -> Figure:
+    """The share of probes found over the rank."""
+    return _rising(lines, "CMC", ("rank", "rank"), "identification rate")
+
+
+def growth_lines(lines: Sequence[Line]) -> Figure:
+    """The rank-1 rate over the number of strangers."""
+    return _rising(lines, "Growth", ("size", "size of the gallery"), "rank-1 rate")
+
+
+def _rising(lines: Sequence[Line], title: str, over: tuple[str, str], what: str) -> Figure:
+    with house_style():
+        figure, axes = _figure(title, over[1], what)
+        marker = "o" if max(len(line.axis("rate")) for line in lines) <= 20 else None
+        for line, color in zip(lines, _colors(lines)):
+            axes.plot(line.axis(over[0]), line.axis("rate"), marker=marker, ms=3, color=color, lw=1.6, label=line.label)
+        if max(float(line.axis(over[0]).max()) for line in lines) > 20:
+            axes.set_xscale("log")
+        _top_is_one(axes, min(float(line.axis("rate").min()) for line in lines))
+        _legend(axes, lines, "best")
+        return figure
+
+
+def edc_lines(lines: Sequence[Line]) -> Figure:
+    """The FNMR of what is left over the share of photos or pairs that a quality score turns away."""
+    with house_style():
+        figure, axes = _figure("Error versus discard", "discarded", "false non-match rate (FNMR)")
+        for line, color in zip(lines, _colors(lines)):
+            axes.plot(
+                line.axis("discarded"), line.axis("fnmr"), marker="o", ms=3, color=color, lw=1.6, label=line.label
+            )
+        axes.set_ylim(bottom=0)
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+        _legend(axes, lines, "best", always=True)
         return figure
 
 
 def histogram_figure(report: Report) -> Figure:
     """Shares of genuine and impostor pairs over the score, and the threshold."""
+    searched = not lines_of(report, "roc")
+    names = {"impostor": "best other identity", "genuine": "own identity"} if searched else {}
     with house_style():
-        figure, axes = _figure("Scores", "cosine", "share of pairs")
+        figure, axes = _figure("Scores", "cosine", "share of probes" if searched else "share of pairs")
         edges = np.array(report.curves["histogram"]["edges"])
         for kind, color in (("impostor", IMPOSTOR), ("genuine", GENUINE)):
-            axes.stairs(
-                report.curves["histogram"][kind], edges, fill=True, color=color, alpha=0.45, lw=0, label=f"{kind} pairs"
-            )
-            axes.stairs(report.curves["histogram"][kind], edges, color=color, lw=1)
-        threshold = report.metrics.get("threshold")
-        if threshold is not None:
-            axes.axvline(threshold, color="#333333", lw=1, ls="--", label=f"threshold {threshold:.3f}")
+            shares = report.curves["histogram"][kind]
+            label = names.get(kind, f"{kind} pairs")
+            axes.stairs(shares, edges, fill=True, color=color, alpha=0.45, lw=0, label=label)
+            axes.stairs(shares, edges, color=color, lw=1)
+        found = next((name for name in SHOWN_THRESHOLDS if report.metrics.get(name) is not None), None)
+        if found is not None:
+            threshold = float(report.metrics[found] or 0)
+            words = found.replace("@far=", " at FAR ").replace("@fpir=", " at FPIR ")
+            axes.axvline(threshold, color="#333333", lw=1, ls="--", label=f"{words}: {threshold:.3f}")
         axes.set_ylim(bottom=0)
         # Above the axes, where no bar can lie behind it.
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=1.2, columnspacing=1.2)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, handlelength=1.2, columnspacing=1.2)
         axes.set_title("")
         return figure
+
+
+KINDS = {
+    "roc": "ROC",
+    "cmc": "CMC",
+    "open_set": "FNIR over FPIR",
+    "growth": "rank-1 rate over the size of the gallery",
+    "edc": "FNMR over the share discarded",
+}
+DRAWERS = {"roc": roc_lines, "cmc": cmc_lines, "open_set": open_set_lines, "growth": growth_lines, "edc": edc_lines}
 
 
 def _figure(title: str, x: str, y: str) -> tuple[Figure, Any]:
@@ -124,17 +268,18 @@ def _figure(title: str, x: str, y: str) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _colors(reports: Sequence[Report]) -> list[str]:
-    return [LINES[k % len(LINES)] for k in range(len(reports))]
+def _top_is_one(axes: Any, worst: float) -> None:
+    bottom = max(0.0, np.floor(20 * (worst - 0.02)) / 20)
+    axes.set_ylim(bottom, 1 + 0.02 * (1 - bottom))
 
 
-def _legend(axes: Any, reports: Sequence[Report], place: str) -> None:
-    if len(reports) > 1:
+def _colors(lines: Sequence[Line]) -> list[str]:
+    return [LINES[k % len(LINES)] for k in range(len(lines))]
+
+
+def _legend(axes: Any, lines: Sequence[Line], place: str, always: bool = False) -> None:
+    if len(lines) > 1 or always:
         axes.legend(loc=place)
-
-
-def _curve(report: Report, axis: str) -> FloatArray:
-    return np.array(report.curves["roc"][axis])
 
 
 def _floor(rates: FloatArray) -> float:

@@ -27,12 +27,20 @@ class Interval:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A pair on the wrong side of the threshold: names of the photos and their score, None without a comparison."""
+    """A pair on the wrong side of the threshold, or a search that brought up a wrong identity.
+
+    Attributes:
+        left, right: names of the photos; of a search the probe, and a photo of the identity that came first.
+        same: whether they show one person.
+        score: None without a comparison.
+        search: whether `right` was found by a search.
+    """
 
     left: str
     right: str
     same: bool
     score: float | None
+    search: bool = False
 
 
 @dataclass(frozen=True)
@@ -115,16 +123,46 @@ def read_json(path: Path) -> list[Report]:
 
 
 PERCENT = ("accuracy", "std", "standard_error", "eer", "fmr", "fnmr", "tar", "rank", "tpir", "fpir")
-"""Metrics whose name begins so are shown in percent."""
+"""Metrics whose name begins so are shown in percent; a group may stand before it, as in African/fmr."""
+
+UNMEASURED = "n/m"
 
 
 def show(metric: str, value: float | None) -> str:
     """A metric as people read it: rates in percent, what cannot be measured as n/m."""
     if value is None:
-        return "n/m"
-    if metric.startswith(PERCENT):
-        return f"{100 * value:.2f} %"
+        return UNMEASURED
+    if _is_rate(metric):
+        # Two decimals would make nothing of a rate of one in a million.
+        return f"{100 * value:.2f} %" if value == 0 or abs(value) >= 1e-3 else f"{100 * value:.2g} %"
     return f"{value:.4f}"
+
+
+def _is_rate(metric: str) -> bool:
+    return metric.rpartition("/")[2].startswith(PERCENT)
+
+
+def shown_table(title: str, rows: Sequence[Sequence[str | int | float | None]]) -> list[list[str]]:
+    """The cells of one of a report's tables as people read them.
+
+    A column is a rate by its own name; where no name tells, all are by the title. `from` and `to` are the interval
+    of the column before.
+    """
+    head = [str(name) for name in rows[0]]
+    rates: list[bool] = []
+    for name in head:
+        rates.append(rates[-1] if name in ("from", "to") and rates else _is_rate(name.lower()))
+    if not any(rates):
+        rates = [False, *[_is_rate(title.lower())] * (len(head) - 1)]
+
+    def cell(value: str | int | float | None, rate: bool) -> str:
+        if value is None or isinstance(value, str):
+            return UNMEASURED if value is None else value
+        if isinstance(value, float) and rate:
+            return show("fmr", value)
+        return f"{value:,}" if isinstance(value, int) or value == int(value) else f"{value:.4g}"
+
+    return [head, *([cell(value, rate) for value, rate in zip(row, rates, strict=True)] for row in rows[1:])]
 
 
 def show_interval(metric: str, interval: Interval | None) -> str:
@@ -143,6 +181,7 @@ COLUMNS = (
     "eer",
     "tar@far=1e-2",
     "tar@far=1e-3",
+    "tar@far=1e-4",
     "rank1",
     "rank10",
     "tpir@fpir=1e-1",
@@ -151,7 +190,7 @@ COLUMNS = (
 
 
 def table(reports: Sequence[Report], columns: Sequence[str] = COLUMNS) -> str:
-    """One row for each report, as text; columns that no report has are left out."""
+    """One row for each report, as text; columns that no report has measured are left out."""
     return aligned_columns(table_rows(reports, columns))
 
 
@@ -176,8 +215,12 @@ def table_rows(reports: Sequence[Report], columns: Sequence[str] = COLUMNS) -> l
             for row, value in zip(cells, values):
                 row.append(value)
 
-    add("pairs", [str(report.protocol.get("pairs", "")) for report in reports])
+    for what in ("pairs", "probes"):
+        counts = [report.protocol.get(what) for report in reports]
+        add(what, [str(count) if isinstance(count, int) else "" for count in counts])
     for column in columns:
+        if all(report.metrics.get(column) is None for report in reports):
+            continue
         add(column, [show(column, report.metrics[column]) if column in report.metrics else "" for report in reports])
         if column == "accuracy":
             ranges = [report.intervals.get(column) for report in reports]

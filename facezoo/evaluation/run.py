@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo import progress
+from facezoo.evaluation.digests import list_digest, photos_digest
 from facezoo.evaluation.photos import Crops, Locate, Photo
 from facezoo.evaluation.report import Report, Speed
 from facezoo.evaluation.verification import Verification
@@ -103,9 +104,9 @@ def with_landmarks(benchmark: Verification, locate: Locate) -> Verification:
 
 def _tracked(crops: Crops, name: str) -> Iterator[Crop]:
     with progress.bar(len(crops.photos), name, "photo") as bar:
-        for done, crop in enumerate(crops, start=1):
+        for place, crop in crops.numbered():
             yield crop
-            bar.update(done + int(crops.failed.sum()) - bar.n)
+            bar.update(place + 1 - bar.n)
         bar.update(len(crops.photos) - bar.n)
 
 
@@ -133,11 +134,13 @@ def evaluate(
 
 
 def told(report: Report, benchmark: Benchmark, contract: Contract, embedded: Embedded) -> Report:
-    """A benchmark's report with what it cannot know: the model's contract, the alignment, and the speed."""
+    """A benchmark's report with what it cannot know: the contract, the alignment, the data's digests, and the speed."""
     protocol = {
         **report.protocol,
-        "alignment": _alignment(benchmark, contract, embedded.resized),
+        "alignment": alignment_words(benchmark, contract, embedded.resized),
         "flip": "embeddings of the crop and its mirror image are added" if contract.flip else "none",
+        "digest of the photos": photos_digest(benchmark.photos),
+        "digest of the lists": list_digest(benchmark),
     }
     if contract.threshold is not None and isinstance(benchmark, Verification):
         matches, misses = benchmark.errors(contract.threshold, embedded.embeddings, embedded.failed)
@@ -149,7 +152,8 @@ def told(report: Report, benchmark: Benchmark, contract: Contract, embedded: Emb
     return replace(report, protocol=protocol, contract=contract, speed=embedded.speed)
 
 
-def _alignment(benchmark: Benchmark, contract: Contract, resized: int) -> str:
+def alignment_words(benchmark: Benchmark, contract: Contract, resized: int = 0) -> str:
+    """How the crops of a benchmark are made for a model."""
     height, width = contract.input_size
     if benchmark.aligned is not None:
         scaled = f", {resized} of them scaled to {height} x {width}" if resized else ""

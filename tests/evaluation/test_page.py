@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from facezoo.evaluation import Photo, Verification, read_json, table, write_json
-from facezoo.evaluation.html import Section, faces, facts, figure_svg, grid, page, picture, report_page, write_html
+from facezoo.evaluation.html import Section, faces, facts, figure_svg, grid, page, picture
+from facezoo.evaluation.pages import report_page, write_html
 from facezoo.evaluation.plots import det_figure, histogram_figure, roc_figure
-from facezoo.evaluation.report import Interval, Report, Speed, show, show_interval
+from facezoo.evaluation.report import Interval, Report, Speed, show, show_interval, shown_table
 from facezoo.image import decode_image
 from facezoo.types import Contract, InputError
 
@@ -127,7 +128,7 @@ def test_without_resamples_the_folds_give_the_interval(scored):
 
 def test_the_table_has_a_row_for_each_report(scored):
     _, report = scored
-    plain = Report("plain", {"accuracy": 0.5}, protocol={"pairs": 7})
+    plain = Report("plain", {"accuracy": 0.5, "tar@far=1e-2": 0.25, "tar@far=1e-4": None}, protocol={"pairs": 7})
 
     lines = table([report, plain]).splitlines()
 
@@ -142,12 +143,29 @@ def test_the_table_has_a_row_for_each_report(scored):
         "auc",
         "eer",
         "tar@far=1e-2",
-        "tar@far=1e-3",
         "photos/s",
     ]
     assert "30.0" in lines[2]
     assert "n/m" in lines[2]
-    assert lines[3].split() == ["plain", "7", "50.00", "%"]
+    assert lines[3].split() == ["plain", "7", "50.00", "%", "25.00", "%"]
+
+
+def test_searches_are_counted_by_their_probes_and_need_no_column_of_pairs():
+    lines = table([Report("search", {"rank1": 0.5}, protocol={"probes": 7})]).splitlines()
+    assert lines[0].split() == ["benchmark", "probes", "rank1"]
+    assert lines[2].split() == ["search", "7", "50.00", "%"]
+
+
+def test_a_small_rate_keeps_two_digits():
+    assert show("fmr@far=1e-5", 9.81e-6) == "0.00098 %"
+    assert show("African/fnmr", 0.25) == "25.00 %"
+
+
+def test_the_cells_of_a_table_are_rates_by_their_column_or_by_the_title():
+    rows = (("group", "genuine pairs", "FNMR", "from", "to"), ("A", 1200.0, 0.02, 0.01, None))
+    assert shown_table("Groups", rows)[1] == ["A", "1,200", "2.00 %", "1.00 %", "n/m"]
+    assert shown_table("FMR across groups", (("group", "A"), ("A", 0.001)))[1] == ["A", "0.10 %"]
+    assert shown_table("Thresholds", (("FMR wanted", "threshold"), ("1e-3", 0.31234)))[1] == ["1e-3", "0.3123"]
 
 
 def test_metrics_are_shown_as_people_read_them():

@@ -1,0 +1,179 @@
+"""The page of a model's reports: figures, metrics with intervals, tables, protocol, worst mistakes, contract."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TypeAlias
+
+from markupsafe import Markup
+
+from facezoo.evaluation.html import Section, breakable, facts, figure_svg, figures, grid, page, picture, render
+from facezoo.evaluation.photos import Crops, Locate
+from facezoo.evaluation.plots import overlaid_figures, report_figures
+from facezoo.evaluation.report import Mistake, Report, show, show_interval, shown_table, table_rows
+from facezoo.evaluation.run import Benchmark
+from facezoo.files import write_text
+from facezoo.types import Contract
+
+Pictures: TypeAlias = Callable[[str], Markup | None]
+"""The face in a photo, by the photo's name; None where it cannot be shown."""
+
+HEADLINE = (
+    "accuracy",
+    "tar@far=1e-3",
+    "tar@far=1e-4",
+    "tar@far=1e-6",
+    "eer",
+    "rank1",
+    "rank10",
+    "tpir@fpir=1e-1",
+    "tpir@fpir=1e-2",
+    "fdr@far=1e-3",
+    "garbe@far=1e-3",
+)
+"""Metrics shown large, as far as they were measured."""
+
+GALLERIES: tuple[tuple[str, Callable[[Mistake], bool]], ...] = (
+    ("Worst false matches: two people taken for one", lambda mistake: not mistake.same and not mistake.search),
+    ("Worst false non-matches: one person taken for two", lambda mistake: mistake.same),
+    ("Worst searches: a probe beside the wrong identity that came first", lambda mistake: mistake.search),
+)
+
+
+def write_html(
+    reports: Sequence[Report], path: Path, benchmarks: Sequence[Benchmark] = (), locate: Locate | None = None
+) -> None:
+    """Write `report_page` to one file."""
+    write_text(path, report_page(reports, benchmarks, locate))
+
+
+def report_page(reports: Sequence[Report], benchmarks: Sequence[Benchmark] = (), locate: Locate | None = None) -> str:
+    """The page of one model's reports.
+
+    Args:
+        reports: of one model.
+        benchmarks: those that were scored, in the same order: their photos illustrate the mistakes.
+        locate: finds the face in the photos of a benchmark without landmarks, as for the embedding; without it such
+            photos are shown as a whole.
+    """
+    sections = []
+    if len(reports) > 1:
+        both = [figure_svg(figure, alt) for figure, alt in overlaid_figures(reports, "all benchmarks")]
+        sections.append(Section("All benchmarks", grid(table_rows(reports)) + figures(both)))
+    contract = next((report.contract for report in reports if report.contract), None)
+    for k, report in enumerate(reports):
+        pictures = crops_of(benchmarks[k], report.contract, locate) if benchmarks else _no_picture
+        sections.append(Section(report.name, report_body(report, pictures)))
+    if contract is not None:
+        sections.append(Section("Model contract", contract_facts(contract)))
+    model = contract.name if contract is not None else "embeddings"
+    names = ", ".join(f"{report.name} ({size_words(report)})" for report in reports)
+    return page(f"{_task(reports)}: {model}", sections, lead=f"Scored on {names}.")
+
+
+def _task(reports: Sequence[Report]) -> str:
+    compared = ["rank1" not in report.metrics for report in reports]
+    if all(compared):
+        return "Face verification"
+    return "Face recognition" if any("eer" in report.metrics for report in reports) else "Face identification"
+
+
+def size_words(report: Report) -> str:
+    """`3,000 pairs`, or how many probes or trials."""
+    for what in ("pairs", "trials", "probes"):
+        count = report.protocol.get(what)
+        if isinstance(count, int):
+            return f"{count:,} {what}"
+    return "size not stated"
+
+
+def contract_facts(contract: Contract) -> Markup:
+    """The contract as a table of words."""
+    values = {word.replace("_", " "): value for word, value in asdict(contract).items()}
+    values["threshold"] = "not stated" if contract.threshold is None else contract.threshold
+    return facts(values)
+
+
+def _no_picture(name: str) -> None:
+    return None
+
+
+def crops_of(benchmark: Benchmark, contract: Contract | None, locate: Locate | None = None) -> Pictures:
+    """Gives the crop that the model saw of each photo; the whole photo where no face is known.
+
+    Without a contract the crops of the default one. Photos that are not there any more are not shown.
+    """
+    photos = {photo.name: photo for photo in reversed(benchmark.photos)}  # the first of a name
+    crops = Crops((), contract or Contract(template=benchmark.aligned or "arcface"), benchmark.aligned, locate)
+
+    def shown(name: str) -> Markup | None:
+        photo = photos.get(name)
+        if photo is None or (isinstance(photo.source, Path) and not photo.source.is_file()):
+            return None
+        crop = crops.crop(photo)
+        return picture(photo.read() if crop is None else crop, name)
+
+    return shown
+
+
+def report_body(report: Report, pictures: Pictures = _no_picture) -> Markup:
+    """One report without its heading; mistakes are shown with the pictures that are given."""
+    leading = [name for name in HEADLINE if report.metrics.get(name) is not None]
+    levels = {f"{100 * interval.level:g} %" for interval in report.intervals.values()}
+    methods = sorted({interval.method for interval in report.intervals.values()})
+    found = [(title, [mistake for mistake in report.mistakes if of(mistake)]) for title, of in GALLERIES]
+    return Markup(
+        render(
+            "report.html",
+            headline=[_metric_row(report, name) for name in leading],
+            figures=[figure_svg(figure, alt) for figure, alt in report_figures(report)],
+            metrics=[_metric_row(report, name) for name in report.metrics] + _extra_intervals(report),
+            level=" / ".join(sorted(levels)),
+            methods="; ".join(methods),
+            tables=[(title, grid(shown_table(title, rows))) for title, rows in report.tables.items()],
+            protocol=facts(_protocol(report)),
+            galleries=[(title, [_shown(m, pictures) for m in mistakes]) for title, mistakes in found if mistakes],
+        )
+    )
+
+
+def _protocol(report: Report) -> Mapping[str, str | int | float]:
+    words = {**report.protocol, "facezoo": report.version}
+    if report.speed is not None:
+        speed = report.speed
+        words["speed"] = f"{speed.photos:,} photos in {speed.seconds:.1f} s, {speed.photos_per_second:.1f} photos/s"
+    return {word: f"{value:,}" if isinstance(value, int) else value for word, value in words.items()}
+
+
+def _metric_row(report: Report, name: str) -> tuple[str, str, str]:
+    return metric_words(name), show(name, report.metrics[name]), show_interval(name, report.intervals.get(name))
+
+
+def _extra_intervals(report: Report) -> list[tuple[str, str, str]]:
+    """Second intervals of a metric, such as that over folds beside the bootstrap."""
+    extra = [name for name in report.intervals if name not in report.metrics]
+    return [(metric_words(name), "", show_interval(name, report.intervals[name])) for name in extra]
+
+
+ABBREVIATIONS = ("tar", "fmr", "fnmr", "eer", "auc", "tpir", "fdr", "garbe")
+AT = {"far": "FAR", "fpir": "FPIR", "fmr": "FMR"}
+
+
+def metric_words(metric: str) -> str:
+    """`African/tar@far=1e-3` as African: TAR at FAR 1e-3."""
+    group, _, name = metric.rpartition("/")
+    kind, at, rest = name.partition("@")
+    kind = kind.upper() if kind in ABBREVIATIONS else kind.replace("_", " ")
+    if kind.startswith("rank") and kind[4:].isdecimal():
+        kind = f"rank {kind[4:]}"
+    rate, equals, value = rest.partition("=")
+    words = f"{kind} at {AT.get(rate, rate)} {value}" if equals else f"{kind}{at}{rest}"
+    return f"{group}: {words}" if group else words
+
+
+def _shown(mistake: Mistake, pictures: Pictures) -> dict[str, object]:
+    shown = [found for name in (mistake.left, mistake.right) if (found := pictures(name)) is not None]
+    score = "no face" if mistake.score is None else f"{mistake.score:.3f}"
+    return {"pictures": shown, "score": score, "left": breakable(mistake.left), "right": breakable(mistake.right)}
