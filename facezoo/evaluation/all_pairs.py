@@ -18,13 +18,13 @@ from facezoo.evaluation.operating import (
     group_counts,
     operating_points,
     pair_intervals,
-    suspects,
 )
 from facezoo.evaluation.pair_counts import KEEP, Equal, PairCounts, count_pairs
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
 from facezoo.evaluation.scored_pairs import Part, ScoredPairs, thinned_roc
 from facezoo.evaluation.sets.folder import people
+from facezoo.evaluation.suspects import suspects
 from facezoo.evaluation.verification import BINS, MISTAKES, far_name
 from facezoo.registry import BENCHMARKS
 from facezoo.types import FloatArray, InputError

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.evaluation.intervals import LEVEL, bootstrap, error_bound
+from facezoo.evaluation.intervals import LEVEL, error_bound
 from facezoo.evaluation.metrics import RULE_OF_THREE, Tally, eer, tar_at_far
 from facezoo.evaluation.pair_counts import PairCounts
 from facezoo.evaluation.report import Interval
-from facezoo.evaluation.tails import cosines
 from facezoo.evaluation.verification import far_name
-from facezoo.types import FloatArray, InputError, unit
+from facezoo.types import FloatArray, InputError
 
 RULE_OF_THIRTY = 30
 """So many errors must be seen for a rate to be known to a third of itself with 90 % confidence."""
-
-DUPLICATE = 0.95
-"""Cosine that two different photos hardly reach with any model: one of them is most likely a copy of the other."""
-
-SUSPECTS = 20
-CANDIDATES = 5000
-"""Impostor pairs from the top that are looked through for suspects."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +123,20 @@ def pair_intervals(
     of `threshold` and `fnmr` lets the threshold move with the resample; `fmr` is that at the threshold found.
     A target of which the end of the impostor scores holds less than twice the pairs has none.
     """
-    if not resamples:
+    measure = resampled(counts, tallied, targets) if resamples else None
+    if measure is None:
         return {}
+    method = f"bootstrap over identities, {resamples} resamples, seed {seed}, percentile, deflated"
+    plain = measure(np.ones(len(counts.sizes)))
+    drawn = draw_identities(len(counts.sizes), resamples, seed)
+    return {name: Interval(*ends, LEVEL, method) for name, ends in deflated(measure, plain, drawn).items()}
+
+
+Measure: TypeAlias = Callable[[FloatArray], Mapping[str, float | None]]
+
+
+def resampled(counts: PairCounts, tallied: Tally, targets: Sequence[float]) -> Measure | None:
+    """Gives the metrics of `pair_intervals` for identities drawn so often, (I,); None if nothing can be measured."""
     impostor, genuine = counts.impostor, counts.genuine
     total = tallied.impostor_total
     share = np.cumsum(impostor.weights) / total
@@ -144,7 +149,7 @@ def pair_intervals(
     else:
         equal = None
     if not rates:
-        return {}
+        return None
     depth = min(len(share), int(np.searchsorted(share, 2 * max(rates), side="right")) + 1000)
     scores, weights = impostor.scores[:depth], impostor.weights[:depth]
     left, right = counts.identity[impostor.left[:depth]], counts.identity[impostor.right[:depth]]
@@ -181,54 +186,41 @@ def pair_intervals(
                 found["eer"] = float(fmr[cross - 1] + step * (fmr[cross] - fmr[cross - 1]))
         return found
 
-    method = f"bootstrap over identities, {resamples} resamples, seed {seed}, percentile"
-    ranges = bootstrap(measure, draw_identities(len(counts.sizes), resamples, seed))
-    return {name: Interval(*ends, LEVEL, method) for name, ends in ranges.items()}
+    return measure
 
 
-@dataclass(frozen=True)
-class Suspect:
-    """An impostor pair that looks like one person, or like one photo."""
+def deflated(
+    measure: Measure,
+    plain: Mapping[str, float | None],
+    draws: Iterator[FloatArray],
+) -> dict[str, tuple[float, float]]:
+    """Percentile intervals of what is taken from pairs of identities, without the noise that the product counts again.
 
-    left: int
-    right: int
-    score: float
-    why: str
-
-
-def suspects(counts: PairCounts, embeddings: FloatArray) -> list[Suspect]:
-    """Of the highest impostor pairs those that may be wrong labels: they would set the threshold in place of strangers.
-
-    Two photos of a cosine of `DUPLICATE` or more are taken for copies. Two identities whose photos are on average
-    more alike than the lower quarter of genuine pairs are taken for one person. One pair is named for two identities.
+    Let a pair's part be a_i + a_j + e_ij. The weights w_i w_j show the variance of a once, but that of e three times
+    (https://doi.org/10.1214/07-AOAS122). Resamples of half the deviation, (1 + w) / 2, show e at 9/4 when they are
+    scaled up: the difference tells the share of e, and the reach of the interval is cut by what is too much.
     """
-    end, identity = counts.impostor, counts.identity
-    if not len(counts.genuine.scores):
-        return []
-    usual = float(np.quantile(-counts.genuine.scores, 0.25)) if counts.genuine.complete else None
-    found: dict[tuple[int, int], Suspect] = {}
-    means: dict[int, FloatArray] = {}
-
-    def mean(person: int) -> FloatArray:
-        if person not in means:
-            photos = np.flatnonzero((identity == person) & ~counts.failed)
-            means[person] = unit(np.asarray(embeddings[photos], np.float64)).mean(axis=0)
-        return means[person]
-
-    for left, right in zip(end.left[:CANDIDATES], end.right[:CANDIDATES], strict=True):
-        people = (int(identity[left]), int(identity[right]))
-        if people in found or (usual is None and len(found) >= SUSPECTS):
+    drawn: dict[str, list[tuple[float, float]]] = {}
+    number = 0
+    for weights in draws:
+        number += 1
+        whole, half = measure(weights), measure((1 + weights) / 2)
+        for name, value in whole.items():
+            other = half.get(name)
+            if value is not None and other is not None:
+                drawn.setdefault(name, []).append((value, other))
+    found = {}
+    for name, pairs in drawn.items():
+        start = plain.get(name)
+        if start is None or 2 * len(pairs) < number:
             continue
-        score = float(cosines(embeddings, np.array([left]), np.array([right]))[0])
-        together = float(mean(people[0]) @ mean(people[1]))
-        if score >= DUPLICATE:
-            found[people] = Suspect(int(left), int(right), score, "copies of one photo under two names")
-        elif usual is not None and together >= usual:
-            words = f"one person under two names: their photos have a mean cosine of {together:.3f}"
-            found[people] = Suspect(int(left), int(right), score, words)
-        if len(found) == SUSPECTS:
-            break
-    return list(found.values())
+        values, halves = np.array(pairs).T
+        spread, scaled = float(values.var()), 4 * float(halves.var())
+        noise = max(0.0, (spread - scaled) * 4 / 3)  # once what e gives, of which 3 are in one and 9/4 in the other
+        share = math.sqrt(max(1 / 3, 1 - 2 * noise / spread)) if spread > 0 else 1.0
+        low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+        found[name] = (start + share * (float(low) - start), start + share * (float(high) - start))
+    return found
 
 
 COLUMNS = (

@@ -9,7 +9,14 @@ from facezoo.evaluation import Verification, pair_counts
 from facezoo.evaluation.all_pairs import AllPairs
 from facezoo.evaluation.intervals import identity_weights
 from facezoo.evaluation.metrics import Sorted, auc, eer, tally, tar_at_far
-from facezoo.evaluation.operating import draw_identities, group_counts, operating_points, pair_intervals
+from facezoo.evaluation.operating import (
+    deflated,
+    draw_identities,
+    group_counts,
+    operating_points,
+    pair_intervals,
+    resampled,
+)
 from facezoo.evaluation.pair_counts import count_pairs
 from facezoo.evaluation.tails import BINS, STEPS, Tail
 from facezoo.types import InputError
@@ -210,34 +217,56 @@ def test_resamples_of_counts_are_those_of_weighted_pairs():
     embeddings, identity = people(number=30)
     scores, same, left, right = every_pair(embeddings, identity)
     counts = count_pairs(embeddings, identity).settled(embeddings, [0.02])
-    ordered, found = Sorted(scores, same), []
-    for weights in identity_weights(identity[left], identity[right], 40, 7):
-        tallied = ordered.tally(weights)
-        found.append((tar_at_far(tallied, 0.02).tar, tar_at_far(tallied, 0.02).threshold, eer(tallied)))
-    wanted = np.percentile(np.array(found), [2.5, 97.5], axis=0)
+    ordered, measure = Sorted(scores, same), resampled(counts, counts.tally(), [0.02])
+    weighed = identity_weights(identity[left], identity[right], 20, 7)
 
-    intervals = pair_intervals(counts, counts.tally(), [0.02], 40, 7)
-
-    for name, (low, high) in zip(("tar@far=2e-2", "threshold@far=2e-2", "eer"), wanted.T, strict=True):
-        assert (intervals[name].low, intervals[name].high) == pytest.approx((low, high), abs=2e-3)
+    for drawn, weights in zip(draw_identities(30, 20, 7), weighed, strict=True):
+        tallied, found = ordered.tally(weights), measure(drawn)
+        point = tar_at_far(tallied, 0.02)
+        assert found["tar@far=2e-2"] == pytest.approx(point.tar)
+        assert found["threshold@far=2e-2"] == pytest.approx(point.threshold, abs=1e-6)
+        assert found["eer"] == pytest.approx(eer(tallied), abs=2e-3)  # between the impostor scores alone
 
 
 def test_intervals_over_identities_cover_the_truth():
-    """The truth is the rate of a hundred times as many people at a fixed threshold and at a fixed FMR."""
+    """The truth is that of fifty times as many people; 300 trials of 400 resamples gave 94 %, 95 % and 90 %."""
     options = {"number": 60, "photos": 6, "dim": 12, "noise": 0.9}
     crowd = count_pairs(*people(10_000, **{**options, "number": 3000})).tally()
-    truth = tar_at_far(crowd, 0.01)
-    covered = {"tar@far=1e-2": 0, "threshold@far=1e-2": 0}
-    trials = 60
+    point = tar_at_far(crowd, 0.01)
+    truth = {"tar@far=1e-2": point.tar, "threshold@far=1e-2": point.threshold, "eer": eer(crowd)}
+    covered, trials = dict.fromkeys(truth, 0), 70
     for trial in range(trials):
-        embeddings, identity = people(trial, **options)
-        counts = count_pairs(embeddings, identity)
+        counts = count_pairs(*people(trial, **options))
         found = pair_intervals(counts, counts.tally(), [0.01], 200, trial)
-        covered["tar@far=1e-2"] += found["tar@far=1e-2"].low <= truth.tar <= found["tar@far=1e-2"].high
-        reach = found["threshold@far=1e-2"]
-        covered["threshold@far=1e-2"] += reach.low <= truth.threshold <= reach.high
+        for name, value in truth.items():
+            covered[name] += found[name].low <= value <= found[name].high
     for name, number in covered.items():
-        assert number >= 0.86 * trials, name
+        assert 0.84 * trials <= number < trials, name
+
+
+@pytest.mark.parametrize(("own", "noise", "low", "high"), [(0.0, 1.0, 0.9, 1.15), (1.0, 0.0, 0.85, 1.15)])
+def test_the_deflated_interval_has_the_width_of_the_truth(own, noise, low, high):
+    """A mean over pairs of people of own_i + own_j + noise_ij: the interval is as wide as repetitions scatter."""
+    number = 60
+    left, right = np.triu_indices(number, 1)
+
+    def draw(seed):
+        generator = np.random.default_rng(seed)
+        parts = own * generator.normal(size=number)
+        return parts[left] + parts[right] + noise * generator.normal(size=len(left))
+
+    truth = np.std([draw(seed).mean() for seed in range(400)])
+    widths = []
+    for seed in range(20):
+        values = draw(1000 + seed)
+
+        def measure(w, values=values):
+            weights = w[left] * w[right]
+            return {"mean": float(weights @ values / weights.sum())}
+
+        ends = deflated(measure, measure(np.ones(number)), draw_identities(number, 300, seed))["mean"]
+        widths.append((ends[1] - ends[0]) / (2 * 1.96))
+    assert low <= np.mean(widths) / truth <= high
 
 
 def test_what_cannot_be_measured_is_left_out_and_said():

@@ -7,8 +7,9 @@ from scipy.stats import genpareto
 from facezoo.evaluation.extremes import Pareto, extrapolate, fit_pareto
 from facezoo.evaluation.intervals import wilson
 from facezoo.evaluation.metrics import det, min_dcf, tally
-from facezoo.evaluation.operating import angle, cosine_of, operating_points, point_rows, squared_distance, suspects
+from facezoo.evaluation.operating import angle, cosine_of, operating_points, point_rows, squared_distance
 from facezoo.evaluation.pair_counts import count_pairs
+from facezoo.evaluation.suspects import suspects
 from facezoo.types import InputError
 
 
