@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+
 from facezoo.cli.app import app, print_json
-from facezoo.cli.models import model_digest
-from facezoo.types import InputError
+from facezoo.cli.models import Extraction, made_benchmarks
 
 NOTES = (
     "pair list",
@@ -25,12 +25,15 @@ def evaluate(
     *,
     out: Path | None = None,
     html: Path | None = None,
+    markdown: Path | None = None,
     contract: Path | None = None,
     flip: bool | None = None,
     batch_size: int = 32,
     device: str = "cpu",
     detector: str = "yunet:threads=1",
     features: Path | None = None,
+    resamples: int | None = None,
+    seed: int | None = None,
     json: bool = False,
 ) -> None:
     """Score a model on benchmarks and print one row for each.
@@ -43,34 +46,33 @@ def evaluate(
         benchmarks: names with options, such as lfw:root=data/lfw.
         out: also write the reports here, as JSON.
         html: also write one page with the figures and the worst mistakes here.
+        markdown: also write the reports here, as Markdown.
         contract: TOML file of the model's contract, for a file that carries none.
         flip: add the embedding of the mirror image, or do not, whatever the contract says.
         batch_size: crops per forward pass.
         device: of a torch model.
         detector: finds landmarks in raw photos that come without; it runs beside the model, so one thread is enough.
         features: folder in which embeddings are kept, and found again in the next run.
+        resamples: of the intervals, in place of what the benchmarks say; 0 leaves them out.
+        seed: of the intervals, in place of what the benchmarks say.
         json: print the reports as JSON.
     """
     from facezoo import evaluation
-    from facezoo.contract import read_contract
-    from facezoo.embedder import load_embedder
-    from facezoo.evaluation.features import Features
-    from facezoo.evaluation.html import write_html
-    from facezoo.registry import BENCHMARKS
-    from facezoo.sdk import FaceAnalyzer
+    from facezoo.evaluation.markdown import write_markdown
+    from facezoo.evaluation.pages import write_html
+    from facezoo.evaluation.report import aligned_columns, shown_table
 
-    if batch_size < 1:
-        raise InputError(f"--batch-size is {batch_size}, it must be 1 or more")
-    made = [BENCHMARKS.create(spec) for spec in benchmarks]
-    stated = read_contract(contract) if contract else None
-    embed = load_embedder(model, contract=stated, batch_size=batch_size, device=device, flip=flip)
-    locate = FaceAnalyzer(detector).locate if any(evaluation.needs_locate(benchmark) for benchmark in made) else None
-    embeddings_of = Features(features, model_digest(model, embed), detector) if features else evaluation.embed_photos
+    how = Extraction(contract, flip, batch_size, device, detector, features)
+    made = made_benchmarks(benchmarks, resamples, seed)
+    embed, embeddings_of = how.open(model)
+    locate = how.locate(made)
     reports = [evaluation.evaluate(benchmark, embed, locate, embeddings_of=embeddings_of) for benchmark in made]
     if out:
         evaluation.write_json(reports, out)
     if html:
-        write_html(reports, html, made)
+        write_html(reports, html, made, locate)
+    if markdown:
+        write_markdown(reports, markdown)
     if json:
         print_json([report.to_dict() for report in reports])
         return
@@ -79,3 +81,6 @@ def evaluate(
         for note in NOTES:
             if note in report.protocol:
                 print(f"{report.name}: {note}: {report.protocol[note]}")
+        for title, rows in report.tables.items():
+            print(f"\n{report.name}: {title}")
+            print(aligned_columns(shown_table(title, rows)))

@@ -2,14 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from facezoo.types import InputError
 
 if TYPE_CHECKING:
     from facezoo.embedder import Embedder
+    from facezoo.evaluation.photos import Locate
+    from facezoo.evaluation.run import Benchmark, Embed, Embedded
     from facezoo.sdk import FaceAnalyzer
+    from facezoo.types import FloatArray, Image
+
+    EmbeddingsOf: TypeAlias = Callable[[Benchmark, Embed, Locate | None], Embedded]
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """How embeddings are made, as the options of a command say.
+
+    Attributes:
+        contract: TOML file of the model's contract, for a file that carries none.
+        flip: replaces the contract's, unless None.
+        batch_size, device: see `facezoo.embedder.load_embedder`.
+        detector: spec; finds landmarks in raw photos that come without.
+        features: folder in which embeddings are kept; None keeps none.
+    """
+
+    contract: Path | None = None
+    flip: bool | None = None
+    batch_size: int = 32
+    device: str = "cpu"
+    detector: str = "yunet:threads=1"
+    features: Path | None = None
+
+    def open(self, model: str) -> tuple[Embed, EmbeddingsOf]:
+        """A model, and what gives the embeddings of a benchmark by it."""
+        from facezoo.contract import read_contract
+        from facezoo.embedder import load_embedder
+        from facezoo.evaluation import embed_photos
+        from facezoo.evaluation.features import Features
+
+        if self.batch_size < 1:
+            raise InputError(f"--batch-size is {self.batch_size}, it must be 1 or more")
+        stated = read_contract(self.contract) if self.contract else None
+        embed = load_embedder(model, contract=stated, batch_size=self.batch_size, device=self.device, flip=self.flip)
+        if self.features is None:
+            return embed, embed_photos
+        return embed, Features(self.features, model_digest(model, embed), self.detector)
+
+    def locate(self, benchmarks: Sequence[Benchmark]) -> Locate | None:
+        """Finds the main face of a photo by the detector, which is loaded with the first photo; None if none is raw."""
+        from facezoo.evaluation import needs_locate
+
+        if not any(needs_locate(benchmark) for benchmark in benchmarks):
+            return None
+        loaded: list[FaceAnalyzer] = []
+
+        def locate(image: Image) -> FloatArray | None:
+            from facezoo.sdk import FaceAnalyzer
+
+            if not loaded:
+                loaded.append(FaceAnalyzer(self.detector))
+            return loaded[0].locate(image)
+
+        return locate
+
+
+def made_benchmarks(specs: Sequence[str], resamples: int | None = None, seed: int | None = None) -> list[Any]:
+    """Benchmarks of spec strings; `resamples` and `seed` of the intervals replace those of the specs unless None."""
+    from facezoo.registry import BENCHMARKS
+
+    changes = {name: value for name, value in (("resamples", resamples), ("seed", seed)) if value is not None}
+    return [replace(BENCHMARKS.create(spec), **changes) for spec in specs]
 
 
 def load_analyzer(model: str, contract: Path | None, detector: str) -> FaceAnalyzer:

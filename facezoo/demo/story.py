@@ -111,7 +111,7 @@ def _train(out: Path, identities: int, images: int, epochs: float, seed: int) ->
     config = Config(
         name="demo",
         model=ModelConfig("mobilefacenet:embedding_dim=128,width=0.5,input_size=56", "cosface:margin=0.2,scale=24"),
-        data=DataConfig(f"list:path={faces / 'train.txt'}", ["flip", "affine"], batch_size=32, workers=1),
+        data=DataConfig(f"list:path={faces / 'train.txt'}", transforms=["flip", "affine"], batch_size=32, workers=1),
         optim=OptimConfig(lr=0.1),
         schedule=ScheduleConfig("cosine", warmup_epochs=1),
         train=TrainConfig(epochs=epochs, seed=seed, amp="bf16", log_every=10),

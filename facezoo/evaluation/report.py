@@ -160,7 +160,7 @@ def shown_table(title: str, rows: Sequence[Sequence[str | int | float | None]]) 
             return UNMEASURED if value is None else value
         if isinstance(value, float) and rate:
             return show("fmr", value)
-        return f"{value:,}" if isinstance(value, int) or value == int(value) else f"{value:.4g}"
+        return f"{int(value):,}" if value == int(value) else f"{value:.4g}"
 
     return [head, *([cell(value, rate) for value, rate in zip(row, rates, strict=True)] for row in rows[1:])]
 
