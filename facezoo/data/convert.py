@@ -118,8 +118,9 @@ def convert(
             staging.begin(journal, anew=force)
             resumed = 0 if ready else _fill(data, writer, options, staging, workers, size, digest)
             staging.publish(force)
-            skipped = beside(writer.path, SKIPPED)
-            return Converted(writer.path, read_manifest(writer.path), resumed, skipped if skipped.exists() else None)
+            manifest, skipped = read_manifest(writer.path), beside(writer.path, SKIPPED)
+            there = manifest.images if ready else resumed
+            return Converted(writer.path, manifest, there, skipped if manifest.skipped else None)
     except OSError as error:
         raise InputError(
             f"{error.filename or target}: cannot be written: {error.strerror or error}; once that is put right the "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import json
 import os
 import shutil
@@ -119,7 +120,7 @@ class Staging:
         if not replace:
             for name in names:
                 there = self.target.with_name(name)
-                if occupied(there) and (self.result / name).exists():
+                if occupied(there) and (self.result / name).exists() and not _alike(there, self.result / name):
                     raise InputError(f"{there}: is there already; name another place, or replace it with --force")
         for name in names:
             source, there = self.result / name, self.target.with_name(name)
@@ -152,6 +153,11 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _alike(one: Path, other: Path) -> bool:
+    """Whether both are files of the same bytes, such as the names of the same classes."""
+    return one.is_file() and other.is_file() and filecmp.cmp(one, other, shallow=False)
 
 
 def _sync_all(path: Path) -> None:

@@ -191,6 +191,14 @@ def test_what_is_there_is_replaced_by_force_alone(source, tmp_path):
     with pytest.raises(InputError, match=r"property: is there already"):
         convert(data, other)
     assert not other.path.exists()
+    assert convert(data, other, force=True).resumed == 7 and verify(other.path).images == 7
+
+
+def test_two_results_of_one_name_share_the_names_of_their_classes(source, tmp_path):
+    data = open_dataset(str(source))
+    convert(data, WRITERS.create(f"rec:path={tmp_path / 'a.rec'}"))
+    convert(data, WRITERS.create(f"parquet:path={tmp_path / 'a.parquet'}"))
+    assert verify(tmp_path / "a.rec").digest == verify(tmp_path / "a.parquet").digest
 
 
 def test_force_does_not_replace_a_folder_of_other_files(source, tmp_path):
