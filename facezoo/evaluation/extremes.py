@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
-from facezoo.evaluation.intervals import LEVEL, bootstrap
-from facezoo.evaluation.operating import draw_identities
+from facezoo.evaluation.intervals import LEVEL
+from facezoo.evaluation.operating import deflated, draw_identities
 from facezoo.evaluation.pair_counts import PairCounts
 from facezoo.evaluation.report import Interval
 from facezoo.types import FloatArray, InputError
@@ -163,9 +163,10 @@ def extrapolate(
 
     interval = None
     if resamples:
-        ranges = bootstrap(measure, draw_identities(len(counts.sizes), resamples, seed))
+        drawn = draw_identities(len(counts.sizes), resamples, seed)
+        ranges = deflated(measure, measure(np.ones(len(counts.sizes))), drawn)
         if "threshold" in ranges:
-            method = f"bootstrap over identities, {resamples} resamples, seed {seed}, percentile, of the extrapolation"
+            method = f"bootstrap over identities, {resamples} resamples, seed {seed}, percentile, deflated"
             interval = Interval(*ranges["threshold"], LEVEL, method)
     share = np.cumsum(weights) / weights.sum()
     fitted = np.array([plain.fmr(score) / plain.rate for score in end.scores[:number]])
