@@ -67,7 +67,7 @@ def decode_image(data: bytes, name: str = "image") -> Image:
     """As `read_image`, from the bytes of a file; `name` is used in messages."""
     if not data:
         raise InputError(f"{name}: the file is empty")
-    # Half of Pillow's time, to the same pixels; what OpenCV does not decode Pillow says what is wrong with.
+    # In little more than half the time, to the same pixels; what OpenCV does not decode Pillow says what is wrong with.
     if is_plain_jpeg(data) and (bgr := cv2.imdecode(np.frombuffer(data, np.uint8), _UPRIGHT)) is not None:
         return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)  # type: ignore[return-value]
     try:
