@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from facezoo.types import Contract, Crop, FloatArray, InputError
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
     from torch import nn
+    from typing_extensions import Self
 
 
 class Embedder(ABC):
@@ -35,6 +37,12 @@ class Embedder(ABC):
         if batch_size < 1:
             raise InputError(f"{contract.name}: batch_size is {batch_size}, it must be at least 1")
         self.contract, self.batch_size = contract, batch_size
+
+    def under(self, **changes: Any) -> Self:
+        """The same network with a contract that differs in these entries."""
+        other = copy.copy(self)
+        other.contract = replace(self.contract, **changes)
+        return other
 
     @abstractmethod
     def forward(self, batch: FloatArray) -> FloatArray:
@@ -220,6 +228,4 @@ def load_embedder(
     else:
         known = ", ".join(EMBEDDERS.names())
         raise InputError(f"{model}: neither a model file (.onnx, .safetensors), a run folder, nor one of: {known}")
-    if flip is not None:
-        embedder.contract = replace(embedder.contract, flip=flip)
-    return embedder
+    return embedder if flip is None else embedder.under(flip=flip)

@@ -39,12 +39,18 @@ class Extraction:
     features: Path | None = None
 
     def open(self, model: str) -> tuple[Embed, EmbeddingsOf]:
-        """A model, and what gives the embeddings of a benchmark by it."""
+        """A model, or embeddings that were extracted, and what gives the embeddings of a benchmark by it."""
         from facezoo.contract import read_contract
         from facezoo.embedder import load_embedder
         from facezoo.evaluation import embed_photos
-        from facezoo.evaluation.features import Features
+        from facezoo.evaluation.feature_file import is_features
+        from facezoo.evaluation.features import Features, Stored
 
+        if is_features(model):
+            if self.contract or self.features:
+                raise InputError(f"{model}: are embeddings with their contract; leave --contract and --features out")
+            stored = Stored.open(Path(model), self.flip)
+            return stored, stored.embedded
         if self.batch_size < 1:
             raise InputError(f"--batch-size is {self.batch_size}, it must be 1 or more")
         stated = read_contract(self.contract) if self.contract else None

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,15 +33,22 @@ class ByGroup:
         name: of the set.
         groups: the benchmark of each group.
         aligned: alignment template of photos that are crops already; None for raw photos.
+        resamples, seed: of the intervals, in place of those of the groups.
     """
 
     name: str
     groups: Mapping[str, Verification]
     aligned: str | None = None
+    resamples: int | None = None
+    seed: int | None = None
 
     def __post_init__(self) -> None:
         if not self.groups:
             raise InputError(f"{self.name}: there are no groups")
+        changes: dict[str, Any] = {"resamples": self.resamples, "seed": self.seed}
+        changes = {key: value for key, value in changes.items() if value is not None}
+        groups = {group: replace(benchmark, **changes) for group, benchmark in self.groups.items()}
+        object.__setattr__(self, "groups", groups)
 
     @cached_property
     def photos(self) -> Sequence[Photo]:

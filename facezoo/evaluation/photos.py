@@ -30,7 +30,7 @@ LANDMARK_COLUMNS = ["path", *(f"{axis}{point}" for point in range(5) for axis in
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """One image of a benchmark: a file, the bytes of one, or pixels.
+    """One image of a benchmark: a file, the bytes of one, pixels, or what reads them.
 
     Attributes:
         name: how the benchmark calls it, also in reports.
@@ -41,7 +41,7 @@ class Photo:
     """
 
     name: str
-    source: Path | bytes | Image
+    source: Path | bytes | Image | Callable[[], Image]
     landmarks: FloatArray | None = None
     mirrored: bool = False
     zoom: int | None = None
@@ -51,7 +51,7 @@ class Photo:
             return read_image(self.source)
         if isinstance(self.source, bytes):
             return decode_image(self.source, self.name)
-        return self.source
+        return self.source() if callable(self.source) else self.source
 
 
 def read_landmarks(path: Path) -> dict[str, FloatArray]:
@@ -109,6 +109,7 @@ class Crops:
         locate: finds landmarks where a photo has none; called from one thread at a time.
         threads: readers beside the thread that embeds.
         ahead: crops that may wait to be embedded.
+        tolerant: a photo that cannot be read has no crop, and `unreadable` says why; else it ends the work.
     """
 
     photos: Sequence[Photo]
@@ -117,6 +118,7 @@ class Crops:
     locate: Locate | None = None
     threads: int = field(default_factory=lambda: min(MAX_READERS, os.cpu_count() or 1))
     ahead: int = 128
+    tolerant: bool = False
 
     def __post_init__(self) -> None:
         if self.aligned is not None and self.aligned not in TEMPLATES:
@@ -127,25 +129,43 @@ class Crops:
                 f"these are aligned to {self.aligned!r}; use the raw photos"
             )
         self.failed = np.zeros(len(self.photos), bool)
+        self.unreadable: dict[int, str] = {}
         self.resized = 0
         self._turn = threading.Lock()
 
     def __iter__(self) -> Iterator[Crop]:
+        return (crop for _, crop in self.numbered())
+
+    def numbered(self) -> Iterator[tuple[int, Crop]]:
+        """Each crop with its photo's place."""
         self.failed[:], self.resized = False, 0
-        waiting: deque[Future[Crop | None]] = deque()
+        self.unreadable.clear()
+        waiting: deque[Future[Crop | str | None]] = deque()
         with ThreadPoolExecutor(self.threads, thread_name_prefix="facezoo-crops") as readers:
             try:
                 upcoming = iter(self.photos)
                 for index in range(len(self.photos)):
                     while len(waiting) < self.ahead and (photo := next(upcoming, None)) is not None:
-                        waiting.append(readers.submit(self.crop, photo))
+                        waiting.append(readers.submit(self._crop_or_why, photo))
                     crop = waiting.popleft().result()
+                    if isinstance(crop, str):
+                        self.unreadable[index] = crop
+                        crop = None
                     if crop is None:
                         self.failed[index] = True
                     else:
-                        yield crop
+                        yield index, crop
             finally:
                 readers.shutdown(wait=True, cancel_futures=True)
+
+    def _crop_or_why(self, photo: Photo) -> Crop | str | None:
+        """As `crop`; why it cannot be made where that is tolerated."""
+        try:
+            return self.crop(photo)
+        except InputError as error:
+            if not self.tolerant:
+                raise
+            return str(error)
 
     def crop(self, photo: Photo) -> Crop | None:
         """The crop the contract asks for; None without a face."""

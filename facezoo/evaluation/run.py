@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -21,8 +21,8 @@ AT_THRESHOLD = "at the model's threshold"
 """Key of the protocol: what the contract's threshold, which was set elsewhere, does on this benchmark."""
 
 
-class Benchmark(Protocol):
-    """Photos in a fixed order and a pure function of their embeddings."""
+class PhotoSet(Protocol):
+    """Photos in a fixed order, and the alignment template of those that are crops already."""
 
     @property
     def name(self) -> str: ...
@@ -32,6 +32,10 @@ class Benchmark(Protocol):
 
     @property
     def aligned(self) -> str | None: ...
+
+
+class Benchmark(PhotoSet, Protocol):
+    """Photos in a fixed order and a pure function of their embeddings."""
 
     def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
         """The report for embeddings (N, D) and the photos without a face (N,)."""
@@ -46,7 +50,7 @@ class Embed(Protocol):
     def __call__(self, crops: Iterable[Crop], /) -> FloatArray: ...
 
 
-def needs_locate(benchmark: Benchmark) -> bool:
+def needs_locate(benchmark: PhotoSet) -> bool:
     """Whether the benchmark is made of raw photos of which no landmarks are known."""
     return benchmark.aligned is None and all(photo.landmarks is None for photo in benchmark.photos)
 
@@ -60,12 +64,14 @@ class Embedded:
         failed: (N,), the photos without a face.
         resized: how many crops did not have the model's size.
         speed: None if the embeddings were not computed now.
+        words: of the protocol, where they were made elsewhere.
     """
 
     embeddings: FloatArray
     failed: NDArray[np.bool_]
     resized: int = 0
     speed: Speed | None = None
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 def embed_photos(benchmark: Benchmark, embed: Embed, locate: Locate | None = None, *, empty: bool = False) -> Embedded:
@@ -149,10 +155,10 @@ def told(report: Report, benchmark: Benchmark, contract: Contract, embedded: Emb
             f"cosine {contract.threshold:.4g} accepts {matches:,} of {len(benchmark.same) - genuine:,} impostor pairs "
             f"and rejects {misses:,} of {genuine:,} genuine ones"
         )
-    return replace(report, protocol=protocol, contract=contract, speed=embedded.speed)
+    return replace(report, protocol={**protocol, **embedded.words}, contract=contract, speed=embedded.speed)
 
 
-def alignment_words(benchmark: Benchmark, contract: Contract, resized: int = 0) -> str:
+def alignment_words(benchmark: PhotoSet, contract: Contract, resized: int = 0) -> str:
     """How the crops of a benchmark are made for a model."""
     height, width = contract.input_size
     if benchmark.aligned is not None:

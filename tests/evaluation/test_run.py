@@ -239,7 +239,7 @@ def test_features_are_found_again_for_the_same_model_and_photos_only(tmp_path):
 def test_a_damaged_feature_file_is_named(tmp_path):
     features = Features(tmp_path, "a")
     evaluate(toy(portraits()), Mosaic(), embeddings_of=features)
-    next(tmp_path.glob("*.npz")).write_bytes(b"x")
+    next(tmp_path.glob("*/embeddings.npy")).write_bytes(b"x")
     with pytest.raises(InputError, match="not a readable feature file"):
         evaluate(toy(portraits()), Mosaic(), embeddings_of=features)
 
