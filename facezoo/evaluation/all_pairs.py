@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.evaluation.columns import columns
-from facezoo.evaluation.intervals import error_bound
-from facezoo.evaluation.metrics import OperatingPoint, Tally, auc, eer, min_dcf, tar_at_far
+from facezoo.evaluation.metrics import Tally, auc, eer, min_dcf
 from facezoo.evaluation.operating import (
     draw_identities,
     group_counts,
@@ -25,7 +24,7 @@ from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
 from facezoo.evaluation.scored_pairs import Part, ScoredPairs, thinned_roc
 from facezoo.evaluation.sets.folder import people
 from facezoo.evaluation.suspects import suspects
-from facezoo.evaluation.verification import BINS, MISTAKES, far_name
+from facezoo.evaluation.verification import BINS, MISTAKES, far_name, operating_metrics
 from facezoo.registry import BENCHMARKS
 from facezoo.types import FloatArray, InputError
 
@@ -96,32 +95,24 @@ class AllPairs:
     def report(self, counts: PairCounts, embeddings: FloatArray) -> Report:
         """As `score`, from counts that were taken already."""
         tallied = counts.tally()
-        points = [tar_at_far(tallied, far) for far in self.fars]
         metrics: dict[str, float | None] = {
             "eer": eer(tallied),
             "auc": auc(tallied),
             "min_dcf": min_dcf(tallied, self.p_target, self.miss, self.false_alarm),
         }
-        unmeasurable: dict[str, str | int | float] = {}
-        pairs = counts.impostor_pairs
-        for point in points:
-            key, measurable = far_name(point.far), point.far * pairs >= 1
-            metrics[f"tar@far={key}"] = point.tar if measurable else None
-            metrics[f"fnmr@fmr={key}"] = 1 - point.tar if measurable else None
-            if measurable:
-                metrics[f"threshold@far={key}"], metrics[f"fmr@far={key}"] = point.threshold, point.fmr
-            else:
-                unmeasurable[f"tar@far={key}"] = (
-                    f"not measurable: {pairs:,} impostor pairs show an FMR below {error_bound(pairs):.1e} at best "
-                    "(95 %, rule of three)"
-                )
+        rates, unmeasurable = operating_metrics(tallied, self.fars)
+        metrics |= rates
+        for far in map(far_name, self.fars):
+            tar = rates[f"tar@far={far}"]
+            metrics[f"fnmr@fmr={far}"] = None if tar is None else 1 - tar
+        thresholds = [value for key, value in rates.items() if key.startswith("threshold") and value is not None]
         report = Report(
             self.name,
             metrics,
             self._intervals(counts, tallied, metrics),
             {"roc": thinned_roc(tallied), "histogram": _histogram(tallied)},
             self._protocol(counts) | unmeasurable,
-            self._mistakes(counts, points),
+            self._mistakes(counts, max(thresholds, default=None)),
             tables=self._suspects(counts, embeddings),
         )
         for part in self.parts:
@@ -171,12 +162,10 @@ class AllPairs:
             words["genuine pairs compared"] = f"{left:,.0f}"
         return {**words, **self.notes}
 
-    def _mistakes(self, counts: PairCounts, points: Sequence[OperatingPoint]) -> tuple[Mistake, ...]:
+    def _mistakes(self, counts: PairCounts, threshold: float | None) -> tuple[Mistake, ...]:
         """The highest impostor and the lowest genuine pairs beyond the threshold of the strictest FAR measured."""
-        measured = [point for point in points if point.far * counts.impostor_pairs >= 1]
-        if not len(self.photos) or not measured:
+        if not len(self.photos) or threshold is None:
             return ()
-        threshold = measured[-1].threshold
         found = []
         for end, sign, same in ((counts.impostor, 1, False), (counts.genuine, -1, True)):
             for left, right, score in zip(end.left[:MISTAKES], end.right[:MISTAKES], sign * end.scores, strict=False):

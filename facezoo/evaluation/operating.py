@@ -82,7 +82,7 @@ def _without_error(counts: PairCounts, fmr: float, fnmr: float) -> dict[str, Int
 
 def sample_warnings(counts: PairCounts, target: float, matches: float) -> tuple[str, ...]:
     """What the number of pairs and people forbids to conclude at a target FMR."""
-    pairs, people = counts.impostor_pairs, len(counts.sizes)
+    pairs, people = round(counts.totals()[1]), len(counts.sizes)  # of identities, where those count alike
     words = []
     if pairs * target < 1:
         words.append(
@@ -141,7 +141,7 @@ def resampled(counts: PairCounts, tallied: Tally, targets: Sequence[float]) -> M
     total = tallied.impostor_total
     share = np.cumsum(impostor.weights) / total
     reach = 1.0 if impostor.complete else float(share[-1]) / 2 if len(share) else 0.0
-    points = {far_name(f): tar_at_far(tallied, f) for f in targets if f <= reach and f * counts.impostor_pairs >= 1}
+    points = {far_name(f): tar_at_far(tallied, f) for f in targets if f <= reach and f * total >= 1}
     equal = eer(tallied)
     rates = [point.far for point in points.values()]
     if equal is not None and equal <= reach and genuine.complete:

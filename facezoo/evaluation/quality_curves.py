@@ -56,7 +56,7 @@ class Discarding:
 
         1 is useless, 0 ideal; None if there is no error at the start.
         """
-        return self.area(up_to) / (self.fnmr[0] * up_to) if self.fnmr[0] > 0 else None
+        return self.area(up_to) / float(self.fnmr[0] * up_to) if self.fnmr[0] > 0 else None
 
 
 def error_versus_discard(

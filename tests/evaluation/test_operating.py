@@ -47,6 +47,14 @@ def test_few_errors_and_few_people_are_said():
     assert point_rows([unseen])[1][1:6] == (None,) * 5
 
 
+def test_where_identities_count_alike_their_pairs_are_the_trials():
+    embeddings, identity = crowd()
+    counts = count_pairs(embeddings, identity, equal="identities")
+    point = operating_points(counts, [1e-4], 0)[0]
+    assert not point.measurable  # 4,950 pairs of 100 people
+    assert point.warnings[0].startswith("not measurable: 4,950")
+
+
 def test_no_false_non_match_is_bounded_by_the_number_of_people():
     point = points((0.01,), 20, noise=0.01)[0]
     assert point.fnmr == 0
