@@ -82,8 +82,8 @@ def threshold(
     from facezoo.embedder import load_embedder
     from facezoo.evaluation.all_pairs import FARS, all_pairs
     from facezoo.evaluation.features import Features
-    from facezoo.evaluation.pages import write_html
     from facezoo.evaluation.operating import operating_points, point_rows
+    from facezoo.evaluation.pages import write_html
     from facezoo.evaluation.run import told
     from facezoo.sdk import FaceAnalyzer
 

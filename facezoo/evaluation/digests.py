@@ -28,7 +28,7 @@ def _size(photo: Photo) -> str | int | None:
     if isinstance(photo.source, Path):
         # Kept features are scored where their photos may be gone.
         return photo.source.stat().st_size if photo.source.is_file() else None
-    contents = photo.source if isinstance(photo.source, bytes) else np.ascontiguousarray(photo.source).tobytes()
+    contents = photo.source if isinstance(photo.source, bytes) else np.ascontiguousarray(photo.read()).tobytes()
     return sha256(contents).hexdigest()
 
 

@@ -91,20 +91,9 @@ class Identification:
 
     def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
         """The report for embeddings (N, D), normalised or not, and the photos without a face (N,)."""
-        if embeddings.ndim != 2 or len(embeddings) <= max(self.gallery.max(), self.probes.max()):
-            raise InputError(f"{self.name}: embeddings of shape {embeddings.shape} for {len(self.photos)} photos")
-        lost = np.zeros(len(embeddings), bool) if failed is None else failed
-        kept = ~lost[self.gallery]
-        if not kept.any():
-            raise InputError(f"{self.name}: no photo of the gallery has a face")
-        ids, vectors = self._vectors(embeddings, kept)
-        place = np.searchsorted(ids, self.probe_identity).clip(max=len(ids) - 1)
-        mates = np.where(ids[place] == self.probe_identity, place, -1)
-        mated = np.isin(self.probe_identity, self.gallery_identity)
-        found = search(Vectors(embeddings, self.probes), vectors, mates)
-        searches = Searches.of(found, len(ids), mated, lost[self.probes], self.ties)
+        searches, ids, kept, lost = self.searches(embeddings, failed)
         metrics, unmeasurable = identification_rates([searches], self.rule)
-        present = ~lost[self.probes]
+        mated, present = searches.mated, ~lost[self.probes]
         if metrics and not present.all() and (mated & present).any():
             metrics["rank1_without_failures"] = float((searches.rank[mated & present] == 1).mean())
         curves = identification_curves([searches], [self.name])
@@ -120,6 +109,23 @@ class Identification:
             self._mistakes(searches, ids, kept, embeddings),
             tables=growth_table(curves["growth"], "identities") if "growth" in curves else {},
         )
+
+    def searches(
+        self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None
+    ) -> tuple[Searches, NDArray[np.intp], NDArray[np.bool_], NDArray[np.bool_]]:
+        """What the probes met; the identities searched (I,), gallery photos with a face (G,), photos without (N,)."""
+        if embeddings.ndim != 2 or len(embeddings) <= max(self.gallery.max(), self.probes.max()):
+            raise InputError(f"{self.name}: embeddings of shape {embeddings.shape} for {len(self.photos)} photos")
+        lost = np.zeros(len(embeddings), bool) if failed is None else failed
+        kept = ~lost[self.gallery]
+        if not kept.any():
+            raise InputError(f"{self.name}: no photo of the gallery has a face")
+        ids, vectors = self._vectors(embeddings, kept)
+        place = np.searchsorted(ids, self.probe_identity).clip(max=len(ids) - 1)
+        mates = np.where(ids[place] == self.probe_identity, place, -1)
+        mated = np.isin(self.probe_identity, self.gallery_identity)
+        found = search(Vectors(embeddings, self.probes), vectors, mates)
+        return Searches.of(found, len(ids), mated, lost[self.probes], self.ties), ids, kept, lost
 
     def _vectors(self, embeddings: FloatArray, kept: NDArray[np.bool_]) -> tuple[NDArray[np.intp], Vectors]:
         """Identities of the gallery, rising, and the vectors that stand for them."""
@@ -162,15 +168,22 @@ class Identification:
             return ()
         wrong = np.flatnonzero((searches.rank != 1) | ~searches.mated)
         wrong = wrong[np.isfinite(searches.best[wrong])]
-        mistakes = []
-        for probe in wrong[np.argsort(-searches.best[wrong], kind="stable")][:MISTAKES]:
-            theirs = self.gallery[kept & (self.gallery_identity == ids[searches.place[probe]])]
-            cosine = unit(embeddings[theirs].astype(np.float64)) @ embeddings[self.probes[probe]].astype(np.float64)
-            shown = self.photos[theirs[cosine.argmax()]].name
-            mistakes.append(
-                Mistake(self.photos[self.probes[probe]].name, shown, False, float(searches.best[probe]), True)
-            )
-        return tuple(mistakes)
+        worst = wrong[np.argsort(-searches.best[wrong], kind="stable")][:MISTAKES]
+        return tuple(self.wrong_first(int(probe), searches, ids, kept, embeddings) for probe in worst)
+
+    def wrong_first(
+        self,
+        probe: int,
+        searches: Searches,
+        ids: NDArray[np.intp],
+        kept: NDArray[np.bool_],
+        embeddings: FloatArray,
+    ) -> Mistake:
+        """A probe beside the wrong identity with the highest score, of which the photo most alike is shown."""
+        theirs = self.gallery[kept & (self.gallery_identity == ids[searches.place[probe]])]
+        cosine = unit(embeddings[theirs].astype(np.float64)) @ embeddings[self.probes[probe]].astype(np.float64)
+        shown = self.photos[theirs[cosine.argmax()]].name
+        return Mistake(self.photos[self.probes[probe]].name, shown, False, float(searches.best[probe]), True)
 
 
 @BENCHMARKS.register

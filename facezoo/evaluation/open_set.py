@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -157,15 +157,10 @@ def identification_rates(
     return metrics, words
 
 
-def identification_intervals(
-    searches: Sequence[Searches],
-    identity: NDArray[np.intp],
-    metrics: Mapping[str, float | None],
-    rule: FpirRule,
-    resamples: int,
-    seed: int,
-) -> dict[str, Interval]:
-    """Intervals by drawing the identities of the probes (P,); the gallery stays as it is."""
+def search_measure(
+    searches: Sequence[Searches], metrics: Mapping[str, float | None], rule: FpirRule
+) -> Callable[[FloatArray], dict[str, float | None]]:
+    """Gives the metrics of a resample, from a weight for each probe (P,); TPIR where `metrics` has it."""
     decisions = [s.decisions() for s in searches] if rule == "conservative" else []
     fpirs = [fpir for fpir in FPIRS if metrics.get(f"tpir@fpir={far_name(fpir)}") is not None]
 
@@ -179,6 +174,19 @@ def identification_intervals(
                 )
         return found
 
+    return measure
+
+
+def identification_intervals(
+    searches: Sequence[Searches],
+    identity: NDArray[np.intp],
+    metrics: Mapping[str, float | None],
+    rule: FpirRule,
+    resamples: int,
+    seed: int,
+) -> dict[str, Interval]:
+    """Intervals by drawing the identities of the probes (P,); the gallery stays as it is."""
+    measure = search_measure(searches, metrics, rule)
     people = len(np.unique(np.concatenate([identity[s.mated] for s in searches])))
     return identity_intervals(measure, identity, metrics, people, "identities of the probes", resamples, seed)
 

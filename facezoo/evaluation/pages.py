@@ -144,7 +144,10 @@ def _protocol(report: Report) -> Mapping[str, str | int | float]:
     if report.speed is not None:
         speed = report.speed
         words["speed"] = f"{speed.photos:,} photos in {speed.seconds:.1f} s, {speed.photos_per_second:.1f} photos/s"
-    return {word: f"{value:,}" if isinstance(value, int) else value for word, value in words.items()}
+    return {
+        metric_words(word) if "@" in word else word: f"{value:,}" if isinstance(value, int) else value
+        for word, value in words.items()
+    }
 
 
 def _metric_row(report: Report, name: str) -> tuple[str, str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -167,17 +167,7 @@ class Verification:
             return {"accuracy": over_folds}
         # The grids are other projects' point estimates: their threshold is not drawn anew for an interval.
         exact = self.rule == "exact"
-
-        def measure(weights: FloatArray) -> dict[str, float | None]:
-            tallied = ordered.tally(weights)
-            if not tallied.genuine_total or not tallied.impostor_total:
-                return {}
-            found: dict[str, float | None] = {"auc": auc(tallied), "eer": eer(tallied)}
-            if exact:
-                found["accuracy"] = weighted_fold_accuracy(ordered, fold, weights).mean
-            found.update({f"tar@far={far_name(far)}": tar_at_far(tallied, far).tar for far in fars})
-            return found
-
+        measure = pair_measure(ordered, fold, fars, exact)
         method = self.interval_method()
         ranges = bootstrap(measure, self.weights())
         intervals = {name: Interval(*ends, LEVEL, method) for name, ends in ranges.items()}
@@ -254,6 +244,24 @@ class Verification:
             )
             for k in np.concatenate([false_matches, false_non_matches])
         )
+
+
+def pair_measure(
+    ordered: Sorted, fold: NDArray[np.intp], fars: Sequence[float], accuracy: bool = True
+) -> Callable[[FloatArray], dict[str, float | None]]:
+    """Gives the metrics of a resample, from a weight for each pair (P,); thresholds are chosen anew in each."""
+
+    def measure(weights: FloatArray) -> dict[str, float | None]:
+        tallied = ordered.tally(weights)
+        if not tallied.genuine_total or not tallied.impostor_total:
+            return {}
+        found: dict[str, float | None] = {"auc": auc(tallied), "eer": eer(tallied)}
+        if accuracy:
+            found["accuracy"] = weighted_fold_accuracy(ordered, fold, weights).mean
+        found.update({f"tar@far={far_name(far)}": tar_at_far(tallied, far).tar for far in fars})
+        return found
+
+    return measure
 
 
 def operating_metrics(tallied: Tally, fars: Sequence[float]) -> tuple[dict[str, float | None], dict[str, str | int]]:

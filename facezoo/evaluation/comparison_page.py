@@ -1,0 +1,97 @@
+"""A comparison of models as one page, and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from markupsafe import Markup
+
+from facezoo.evaluation.comparison import Comparison, Disagreement, difference_rows, side_by_side
+from facezoo.evaluation.html import Section, breakable, faces, figure_svg, figures, grid, page
+from facezoo.evaluation.markdown import escaped, pipe_table
+from facezoo.evaluation.pages import Pictures, contract_facts, crops_of, metric_words, size_words
+from facezoo.evaluation.photos import Locate
+from facezoo.evaluation.plots import overlaid_figures
+from facezoo.evaluation.run import Benchmark
+from facezoo.files import write_text
+
+NOTE = (
+    "Differences are the first model minus the second, of rates in percentage points; an interval is that of the "
+    "difference on the same resamples. p is that of one test alone, the other is adjusted for all tests on this page "
+    "(Holm); * marks differences below 0.05 after it."
+)
+
+
+def write_comparison_html(
+    comparison: Comparison, path: Path, benchmarks: Sequence[Benchmark] = (), locate: Locate | None = None
+) -> None:
+    """Write `comparison_page` to one file."""
+    write_text(path, comparison_page(comparison, benchmarks, locate))
+
+
+def comparison_page(comparison: Comparison, benchmarks: Sequence[Benchmark] = (), locate: Locate | None = None) -> str:
+    """Models side by side: differences, curves in common figures, and the trials on which they part.
+
+    Args:
+        comparison: of the models.
+        benchmarks: its benchmarks: their photos illustrate the disagreements.
+        locate: see `pages.report_page`.
+    """
+    sections = []
+    if comparison.differences:
+        table = grid(_worded(difference_rows(comparison), column=1))
+        sections.append(Section("Differences", Markup('<p class="note">{}</p>').format(NOTE) + table))
+    tables, photos = side_by_side(comparison), {benchmark.name: benchmark for benchmark in benchmarks}
+    for name, reports in comparison.reports.items():
+        renamed = [replace(report, name=model) for report, model in zip(reports, comparison.models)]
+        drawn = [figure_svg(figure, alt) for figure, alt in overlaid_figures(renamed, f"all models on {name}")]
+        body = Markup('<p class="note">{}; {}.</p>').format(size_words(reports[0]), comparison.notes.get(name, ""))
+        body += figures(drawn) + grid(_worded(tables[name]))
+        contract = reports[0].contract
+        shown = crops_of(photos[name], contract, locate) if name in photos else None
+        body += _disagreements([each for each in comparison.disagreements if each.benchmark == name], shown)
+        sections.append(Section(name, body))
+    first = next(iter(comparison.reports.values()))
+    for model, report in zip(comparison.models, first):
+        if report.contract is not None:
+            sections.append(Section(f"Model contract of {model}", contract_facts(report.contract)))
+    return page(" / ".join(comparison.models), sections, lead="The same photos, pairs and resamples for every model.")
+
+
+def _worded(rows: Sequence[Sequence[str]], column: int = 0) -> list[list[str]]:
+    """The names of metrics in one column as words."""
+    return [list(rows[0]), *([*row[:column], metric_words(row[column]), *row[column + 1 :]] for row in rows[1:])]
+
+
+def _disagreements(found: Sequence[Disagreement], pictures: Pictures | None) -> Markup:
+    kinds: dict[tuple[str, str], list[Disagreement]] = {}
+    for each in found:
+        kinds.setdefault((each.right, each.wrong), []).append(each)
+    body = Markup()
+    for (right, wrong), trials in kinds.items():
+        title = Markup("<h3>{} is right, {} is wrong</h3>").format(right, wrong)
+        body += title + faces(_framed(each, pictures) for each in trials)
+    return body
+
+
+def _framed(each: Disagreement, pictures: Pictures | None) -> tuple[list[Markup], Markup]:
+    mistake, shown = each.mistake, []
+    for name in dict.fromkeys((mistake.left, mistake.right)):
+        if pictures is not None and (found := pictures(name)) is not None:
+            shown.append(found)
+    what = "searched, found by mistake" if mistake.search else "one person" if mistake.same else "two people"
+    scores = " / ".join("no face" if score is None else f"{score:.3f}" for score in (each.score, mistake.score))
+    caption = Markup("<b>{}</b> {}<br>{}<br>{}")
+    return shown, caption.format(scores, what, breakable(mistake.left), breakable(mistake.right))
+
+
+def comparison_markdown(comparison: Comparison) -> str:
+    """The tables of the page."""
+    parts = [f"# {escaped(' / '.join(comparison.models))}"]
+    if comparison.differences:
+        parts += ["## Differences", escaped(NOTE), pipe_table(_worded(difference_rows(comparison), column=1))]
+    for name, rows in side_by_side(comparison).items():
+        parts += [f"## {escaped(name)}", escaped(comparison.notes.get(name, "")), pipe_table(_worded(rows))]
+    return "\n\n".join(part for part in parts if part) + "\n"
