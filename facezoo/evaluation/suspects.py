@@ -31,13 +31,16 @@ class Suspect:
 def suspects(counts: PairCounts, embeddings: FloatArray) -> list[Suspect]:
     """Of the highest impostor pairs those that may be wrong labels: they would set the threshold in place of strangers.
 
-    Two photos of a cosine of `DUPLICATE` or more are taken for copies. Two identities whose photos are on average
-    more alike than the lower quarter of genuine pairs are taken for one person. One pair is named for two identities.
+    Two photos whose cosine is `DUPLICATE` or more and among the highest hundredth of genuine pairs are taken for copies.
+    Two identities whose photos are on average more alike than the lower quarter of genuine pairs are taken for one
+    person. One pair is named for two identities.
     """
     end, identity = counts.impostor, counts.identity
     if not len(counts.genuine.scores):
         return []
     usual = float(np.quantile(-counts.genuine.scores, 0.25)) if counts.genuine.complete else None
+    # Cosines of some models are all high: a copy is then more alike than nearly all photos of one person.
+    copy = max(DUPLICATE, float(np.quantile(-counts.genuine.scores, 0.99)) if counts.genuine.complete else 0.0)
     found: dict[tuple[int, int], Suspect] = {}
     means: dict[int, FloatArray] = {}
 
@@ -53,7 +56,7 @@ def suspects(counts: PairCounts, embeddings: FloatArray) -> list[Suspect]:
             continue
         score = float(cosines(embeddings, np.array([left]), np.array([right]))[0])
         together = float(mean(people[0]) @ mean(people[1]))
-        if score >= DUPLICATE:
+        if score >= copy:
             found[people] = Suspect(int(left), int(right), score, "copies of one photo under two names")
         elif usual is not None and together >= usual:
             words = f"one person under two names: their photos have a mean cosine of {together:.3f}"
