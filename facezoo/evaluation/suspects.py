@@ -31,7 +31,7 @@ class Suspect:
 def suspects(counts: PairCounts, embeddings: FloatArray) -> list[Suspect]:
     """Of the highest impostor pairs those that may be wrong labels: they would set the threshold in place of strangers.
 
-    Two photos whose cosine is `DUPLICATE` or more and among the highest hundredth of genuine pairs are taken for copies.
+    Two photos whose cosine is `DUPLICATE` or more, and in the highest hundredth of genuine ones, are taken for copies.
     Two identities whose photos are on average more alike than the lower quarter of genuine pairs are taken for one
     person. One pair is named for two identities.
     """
