@@ -49,7 +49,7 @@ class DataConfig:
     """What it is trained on.
 
     Attributes:
-        train: spec string of the dataset, such as `folder:root=data/faces`.
+        train: spec string of the dataset, such as `folder:root=data/faces`, or a path, recognised by its content.
         sampler: spec string of which samples an epoch takes, such as `balanced` or `identities:each=4`.
         transforms: spec strings, applied in order.
         batch_size: crops per step of the optimiser over all processes, before accumulation.

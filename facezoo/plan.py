@@ -15,12 +15,13 @@ from facezoo.align import template_points
 from facezoo.checkpoint import load_model, load_weights
 from facezoo.config import Config
 from facezoo.data.dataset import Dataset
+from facezoo.data.opening import open_dataset
 from facezoo.data.samplers import Sampler
 from facezoo.data.transforms import create_transforms
 from facezoo.head_file import HeadFile
 from facezoo.heads import create_embedding_losses, create_head
 from facezoo.optim import lr_at, parameter_groups
-from facezoo.registry import BACKBONES, BENCHMARKS, DATASETS, MODES, SAMPLERS
+from facezoo.registry import BACKBONES, BENCHMARKS, MODES, SAMPLERS
 from facezoo.types import Contract, InputError
 
 
@@ -31,7 +32,7 @@ def describe(config: Config) -> str:
         InputError: a part of the config cannot be made.
     """
     find_device(config.train.device)
-    data = DATASETS.create(config.data.train)
+    data = open_dataset(config.data.train)
     sampler, mode = create_sampler(config, data), create_mode(config, data)
     backbone, head = mode.backbone, mode.head
     parameter_groups(mode, config.optim)

@@ -19,11 +19,11 @@ from facezoo import distributed, progress
 from facezoo.checkpoint import rebuild, save_model
 from facezoo.config import Config
 from facezoo.data.loader import Batch, Order, Samples, create_loader
+from facezoo.data.opening import open_dataset
 from facezoo.data.transforms import create_transforms
 from facezoo.embedder import TorchEmbedder
 from facezoo.optim import Ema, create_optimizer, lr_at, parameter_groups, set_lr
 from facezoo.plan import check_ranks, create_contract, create_mode, create_sampler, find_device, steps
-from facezoo.registry import DATASETS
 from facezoo.run import RunFolder
 from facezoo.state import join_state, own_rows, replicated_names, split_state
 from facezoo.types import InputError
@@ -57,7 +57,7 @@ class Trainer:
         torch.set_flush_denormal(True)
         torch.manual_seed(config.train.seed)
         self.folder = RunFolder(out, config)
-        self.data = DATASETS.create(config.data.train)
+        self.data = open_dataset(config.data.train)
         self._data_digest = self.data.digest()  # over all names and labels: once, not at every save
         self._build()
         self._plan()

