@@ -163,7 +163,14 @@ class OnnxEmbedder(Embedder):
         return np.concatenate(rows)
 
     def _run(self, batch: FloatArray) -> FloatArray:
-        return np.asarray(self._session.run(None, {self._input: batch})[0]).reshape(len(batch), -1)
+        from onnxruntime.capi import onnxruntime_pybind11_state as errors
+
+        try:
+            found = self._session.run(None, {self._input: batch})[0]
+        except (errors.Fail, errors.InvalidArgument, errors.RuntimeException) as error:
+            why = str(error).splitlines()[0]
+            raise InputError(f"{self.contract.name}: the network does not take a batch {batch.shape}: {why}") from None
+        return np.asarray(found).reshape(len(batch), -1)
 
 
 class TorchEmbedder(Embedder):

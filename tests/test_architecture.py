@@ -19,7 +19,8 @@ LEVELS = [
     {"modes", "checkpoint", "evaluation"},
     {"gallery", "embedder"},
     {"run", "plan", "state", "head_file"},
-    {"train", "validation", "identities", "curation", "sdk", "export", "imports", "measure", "quality", "mask"},
+    {"train", "validation", "identities", "curation", "extract", "doctor"}
+    | {"sdk", "export", "imports", "measure", "quality", "mask"},
     {"demo"},
     {"cli", "serve", "__main__"},
 ]
