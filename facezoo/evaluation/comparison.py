@@ -33,8 +33,8 @@ class Difference:
         value: first minus second.
         interval: of the difference; None without resamples.
         p: two-sided, of one test alone.
-        adjusted: the same for all tests of the comparison together, by Holm.
-        test: how p was found.
+        adjusted: the same for all pairs of models together in this metric of this benchmark, by Holm.
+        test: how p was found; of McNemar's with the trials that only the first and only the second has right.
     """
 
     benchmark: str
@@ -130,11 +130,10 @@ def compare(
         differences += _differences(models, benchmark, found, known)
         disagreements += _disagreements(models, benchmark, known)
         notes[benchmark.name] = f"{known[0].metric}: McNemar's exact test; all others: paired {known[0].method}"
-    adjusted = holm([each.p for each in differences])
     return Comparison(
         tuple(models),
         {benchmark.name: tuple(found) for benchmark, found in zip(benchmarks, reports, strict=True)},
-        tuple(replace(each, adjusted=float(p)) for each, p in zip(differences, adjusted, strict=True)),
+        _adjusted(differences),
         tuple(disagreements),
         notes,
     )
@@ -155,15 +154,27 @@ def _differences(
                 interval, p, test = None, 1.0, ""
                 if pair := metrics.get(name):
                     interval = Interval(pair.low, pair.high, LEVEL, f"paired {outcomes[0].method}")
-                    p, test = pair.p, "paired bootstrap"
+                    p, test = pair.p, "bootstrap"
                 if name == outcomes[0].metric:
                     counted = mcnemar(outcomes[first].right, outcomes[second].right)
                     p = counted.p
-                    test = f"McNemar, exact: {counted.first_only} right only here, {counted.second_only} only there"
+                    test = f"McNemar {counted.first_only} : {counted.second_only}"
                 found.append(
                     Difference(benchmark.name, name, models[first], models[second], left - right, interval, p, p, test)
                 )
     return found
+
+
+def _adjusted(differences: Sequence[Difference]) -> tuple[Difference, ...]:
+    """Holm over the pairs of models, of each metric of each benchmark for itself."""
+    families: dict[tuple[str, str], list[int]] = {}
+    for place, each in enumerate(differences):
+        families.setdefault((each.benchmark, each.metric), []).append(place)
+    found = list(differences)
+    for places in families.values():
+        for place, p in zip(places, holm([differences[k].p for k in places]), strict=True):
+            found[place] = replace(differences[place], adjusted=float(p))
+    return tuple(found)
 
 
 def _disagreements(models: Sequence[str], benchmark: Any, outcomes: Sequence[Outcome]) -> list[Disagreement]:
@@ -184,12 +195,11 @@ def _disagreements(models: Sequence[str], benchmark: Any, outcomes: Sequence[Out
 
 def difference_rows(comparison: Comparison) -> list[list[str]]:
     """The differences as people read them, head first."""
-    rows = [["benchmark", "metric", "models", "difference", "95 % interval", "p", "p, Holm", "test"]]
+    rows = [["metric", "models", "difference", "95 % interval", "p", "p, Holm", "test"]]
     for each in comparison.differences:
         rows.append(
             [
-                each.benchmark,
-                each.metric,
+                f"{each.benchmark}/{each.metric}",
                 f"{each.first} - {each.second}",
                 _signed(each.metric, each.value),
                 f"[{_signed(each.metric, each.interval.low)}, {_signed(each.metric, each.interval.high)}]"
@@ -206,6 +216,8 @@ def difference_rows(comparison: Comparison) -> list[list[str]]:
 def _signed(metric: str, value: float) -> str:
     """A difference of rates in percentage points."""
     shown = show(metric, value).removesuffix(" %")
+    if float(shown) == 0:
+        return shown.removeprefix("-")
     return f"+{shown}" if value > 0 else shown
 
 

@@ -19,8 +19,9 @@ from facezoo.files import write_text
 
 NOTE = (
     "Differences are the first model minus the second, of rates in percentage points; an interval is that of the "
-    "difference on the same resamples. p is that of one test alone, the other is adjusted for all tests on this page "
-    "(Holm); * marks differences below 0.05 after it."
+    "difference on the same resamples. McNemar's exact test states the trials that only the first and only the second "
+    "model has right. The second p is adjusted for the number of pairs of models (Holm), not for that of metrics and "
+    "benchmarks; * marks differences below 0.05. By B resamples no p is below 2 / (B + 1)."
 )
 
 
@@ -41,7 +42,7 @@ def comparison_page(comparison: Comparison, benchmarks: Sequence[Benchmark] = ()
     """
     sections = []
     if comparison.differences:
-        table = grid(_worded(difference_rows(comparison), column=1))
+        table = grid(_worded(difference_rows(comparison)))
         sections.append(Section("Differences", Markup('<p class="note">{}</p>').format(NOTE) + table))
     tables, photos = side_by_side(comparison), {benchmark.name: benchmark for benchmark in benchmarks}
     for name, reports in comparison.reports.items():
@@ -60,9 +61,9 @@ def comparison_page(comparison: Comparison, benchmarks: Sequence[Benchmark] = ()
     return page(" / ".join(comparison.models), sections, lead="The same photos, pairs and resamples for every model.")
 
 
-def _worded(rows: Sequence[Sequence[str]], column: int = 0) -> list[list[str]]:
-    """The names of metrics in one column as words."""
-    return [list(rows[0]), *([*row[:column], metric_words(row[column]), *row[column + 1 :]] for row in rows[1:])]
+def _worded(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The names of metrics in the first column as words."""
+    return [list(rows[0]), *([metric_words(row[0]), *row[1:]] for row in rows[1:])]
 
 
 def _disagreements(found: Sequence[Disagreement], pictures: Pictures | None) -> Markup:
@@ -91,7 +92,7 @@ def comparison_markdown(comparison: Comparison) -> str:
     """The tables of the page."""
     parts = [f"# {escaped(' / '.join(comparison.models))}"]
     if comparison.differences:
-        parts += ["## Differences", escaped(NOTE), pipe_table(_worded(difference_rows(comparison), column=1))]
+        parts += ["## Differences", escaped(NOTE), pipe_table(_worded(difference_rows(comparison)))]
     for name, rows in side_by_side(comparison).items():
         parts += [f"## {escaped(name)}", escaped(comparison.notes.get(name, "")), pipe_table(_worded(rows))]
     return "\n\n".join(part for part in parts if part) + "\n"

@@ -21,6 +21,7 @@ from markupsafe import Markup
 
 from facezoo import __version__
 from facezoo.evaluation.plots import house_style
+from facezoo.evaluation.report import numbers
 from facezoo.image import encode_jpeg
 from facezoo.types import Image
 
@@ -79,10 +80,11 @@ def facts(values: Mapping[str, Any]) -> Markup:
 
 
 def grid(rows: Sequence[Sequence[str]]) -> Markup:
-    """A table with a head row; all columns but the first are numbers."""
+    """A table with a head row; columns of numbers are flush right."""
+    right = [column > 0 and numbers([row[column] for row in rows[1:]]) for column in range(len(rows[0]))]
 
     def cells(row: Sequence[str], tag: str) -> Markup:
-        kinds = ["", *[' class="number"'] * (len(row) - 1)]
+        kinds = [' class="number"' if number else "" for number in right]
         return _joined(Markup(f"<{tag}{kind}>{{}}</{tag}>").format(cell) for kind, cell in zip(kinds, row))
 
     body = _joined(Markup("<tr>{}</tr>").format(cells(row, "td")) for row in rows[1:])

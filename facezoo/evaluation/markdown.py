@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from facezoo.evaluation.pages import metric_words
-from facezoo.evaluation.report import Report, show, show_interval, shown_table, table_rows
+from facezoo.evaluation.report import Report, numbers, show, show_interval, shown_table, table_rows
 from facezoo.files import write_text
 
 
@@ -46,12 +46,13 @@ def _words(values: Mapping[str, object]) -> list[list[str]]:
 
 
 def pipe_table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells, the first of them the head; all columns but the first are flush right."""
+    """Rows of cells, the first of them the head; columns of numbers are flush right."""
 
     def line(cells: Iterable[str]) -> str:
         return f"| {' | '.join(cells)} |"
 
-    rule = line(["---", *["---:"] * (len(rows[0]) - 1)])
+    columns = list(zip(*rows[1:])) or [()] * len(rows[0])
+    rule = line("---:" if place and numbers(cells) else "---" for place, cells in enumerate(columns))
     lines = [line(map(escaped, row)) for row in rows]
     return "\n".join([lines[0], rule, *lines[1:]])
 

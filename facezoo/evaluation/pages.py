@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -161,14 +162,19 @@ def _extra_intervals(report: Report) -> list[tuple[str, str, str]]:
 
 
 ABBREVIATIONS = ("tar", "fmr", "fnmr", "eer", "auc", "tpir", "fdr", "garbe")
+NAMES = {"min_dcf": "min DCF", "d_prime": "d'"}
+AREA = re.compile(r"(relative_)?pauc@([^/]+)/(.+)@far=([^@]+)")
 AT = {"far": "FAR", "fpir": "FPIR", "fmr": "FMR"}
 
 
 def metric_words(metric: str) -> str:
     """`African/tar@far=1e-3` as African: TAR at FAR 1e-3."""
+    if area := AREA.fullmatch(metric):
+        relative, share, quality, far = area.groups()
+        return f"{'relative ' if relative else ''}pAUC to {share} of {quality} at FAR {far}"
     group, _, name = metric.rpartition("/")
     kind, at, rest = name.partition("@")
-    kind = kind.upper() if kind in ABBREVIATIONS else kind.replace("_", " ")
+    kind = kind.upper() if kind in ABBREVIATIONS else NAMES.get(kind, kind.replace("_", " "))
     if kind.startswith("rank") and kind[4:].isdecimal():
         kind = f"rank {kind[4:]}"
     rate, equals, value = rest.partition("=")

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 GENUINE, IMPOSTOR = "#2166ac", "#d6604d"
 LINES = ("#2166ac", "#d6604d", "#4d9221", "#8073ac", "#b35806", "#35978f", "#c51b7d", "#636363")
-DET_TICKS = (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.1, 0.2, 0.4)
+DET_TICKS = (1e-3, 0.01, 0.05, 0.1, 0.2, 0.4)
+DET_FAR_TICKS = (1e-8, 1e-6, 1e-4, 1e-2, 0.1, 0.4)
+"""Those of a figure that reaches below the others; more would overlap."""
+
 DET_TOP = 0.5
 LARGEST_FLOOR = 0.01
 SHOWN_THRESHOLDS = ("threshold", "threshold@far=1e-4", "threshold@far=1e-3", "threshold@fpir=1e-2")
@@ -176,7 +179,9 @@ def det_lines(lines: Sequence[Line]) -> Figure:
             lowest = min(lowest, *floors)
         ends = _probit(np.array([lowest, DET_TOP]))
         axes.plot(ends, ends, color="#bbbbbb", lw=0.8, ls="--", zorder=0)
-        ticks = np.array([tick for tick in DET_TICKS if lowest <= tick <= DET_TOP])
+        ticks = np.array(
+            [tick for tick in (DET_FAR_TICKS if lowest < 1e-4 else DET_TICKS) if lowest <= tick <= DET_TOP]
+        )
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_ticks(_probit(ticks), [f"{100 * tick:g} %" for tick in ticks])
         axes.set_xlim(ends[0], ends[1])

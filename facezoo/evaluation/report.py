@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -126,6 +127,7 @@ PERCENT = ("accuracy", "std", "standard_error", "eer", "fmr", "fnmr", "tar", "ra
 """Metrics whose name begins so are shown in percent; a group may stand before it, as in African/fmr."""
 
 UNMEASURED = "n/m"
+NUMBERS = re.compile(r"[\d\s.,e%*\[\]+-]*")
 
 
 def show(metric: str, value: float | None) -> str:
@@ -149,9 +151,9 @@ def shown_table(title: str, rows: Sequence[Sequence[str | int | float | None]]) 
     of the column before.
     """
     head = [str(name) for name in rows[0]]
-    rates: list[bool] = []
-    for name in head:
-        rates.append(rates[-1] if name in ("from", "to") and rates else _is_rate(name.lower()))
+    rates = [False]
+    for name in head[1:]:
+        rates.append(rates[-1] if name in ("from", "to") else _is_rate(name.lower()))
     if not any(rates):
         rates = [False, *[_is_rate(title.lower())] * (len(head) - 1)]
 
@@ -195,14 +197,22 @@ def table(reports: Sequence[Report], columns: Sequence[str] = COLUMNS) -> str:
 
 
 def aligned_columns(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as lines of text with a rule below the first; the first column is flush left."""
+    """Rows of cells as lines of text with a rule below the first; words are flush left, numbers right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))]).rstrip()
-        for row in rows
-    ]
+    words = [column == 0 or not numbers([row[column] for row in rows[1:]]) for column in range(len(widths))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = (cell.ljust(width) if left else cell.rjust(width) for cell, width, left in zip(row, widths, words))
+        return "  ".join(cells).rstrip()
+
+    lines = [line(row) for row in rows]
     lines.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(lines)
+
+
+def numbers(cells: Sequence[str]) -> bool:
+    """Whether a column holds numbers, intervals or nothing, and no words."""
+    return all(cell == UNMEASURED or NUMBERS.fullmatch(cell) for cell in cells)
 
 
 def table_rows(reports: Sequence[Report], columns: Sequence[str] = COLUMNS) -> list[list[str]]:
@@ -217,7 +227,7 @@ def table_rows(reports: Sequence[Report], columns: Sequence[str] = COLUMNS) -> l
 
     for what in ("pairs", "probes"):
         counts = [report.protocol.get(what) for report in reports]
-        add(what, [str(count) if isinstance(count, int) else "" for count in counts])
+        add(what, [f"{count:,}" if isinstance(count, int) else "" for count in counts])
     for column in columns:
         if all(report.metrics.get(column) is None for report in reports):
             continue
