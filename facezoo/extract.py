@@ -36,7 +36,7 @@ from facezoo.evaluation.run import alignment_words, needs_locate
 from facezoo.evaluation.verification import Verification
 from facezoo.files import whole_text
 from facezoo.image import SUFFIXES, image_names
-from facezoo.registry import BENCHMARKS, DATASETS, parse_spec
+from facezoo.registry import BENCHMARKS, DATASETS, options_of, parse_spec
 from facezoo.types import Crop, FloatArray, InputError
 
 log = logging.getLogger(__name__)
@@ -115,9 +115,10 @@ def open_source(text: str, aligned: str | None = None) -> Source:
     Raises:
         InputError: nothing that is known, or a benchmark with `aligned`.
     """
-    path, name = Path(text), parse_spec(text)[0]
-    if not path.exists() and name in BENCHMARKS and name not in DATASETS:
+    path = Path(text)
+    if not path.exists() and _is_benchmark(text):
         if aligned is not None:
+            name = parse_spec(text)[0]
             raise InputError(
                 f"{text}: a benchmark says itself that its photos are crops; write {name}:aligned={aligned}"
             )
@@ -130,6 +131,14 @@ def open_source(text: str, aligned: str | None = None) -> Source:
         return Source(path.name, Files(path, names), aligned)
     data = open_dataset(text)
     return Source(path.name, Samples(data), aligned, data.labels)
+
+
+def _is_benchmark(text: str) -> bool:
+    """Whether a spec names a benchmark; where a dataset has the same name, by options that only the benchmark takes."""
+    name, options = parse_spec(text)
+    if name not in DATASETS:
+        return name in BENCHMARKS or name in BENCHMARKS.presets()
+    return name in BENCHMARKS and bool(options.keys() - {"", *options_of(DATASETS.factory(name))})
 
 
 def _holds_photos_only(folder: Path) -> bool:
