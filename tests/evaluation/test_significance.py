@@ -72,7 +72,7 @@ def scored(generator, shared, spread):
     return np.where(same, 1.5, 0.0) + shared + spread * generator.normal(size=300), same
 
 
-def test_eer_and_tar_of_equal_models_are_rejected_as_often_as_they_say():
+def test_eer_and_tar_of_equal_models_are_rejected_no_more_often_than_they_say():
     generator = np.random.default_rng(3)
     fold = np.arange(300) % 5
     rejected = {"eer": [], "tar@far=1e-2": []}
@@ -85,8 +85,8 @@ def test_eer_and_tar_of_equal_models_are_rejected_as_often_as_they_say():
         found = paired_bootstrap(measures, pair_weights(300, 100, trial))
         for name, those in rejected.items():
             those.append(found[0, 1, name].p < 0.05)
-    assert 0.0 <= np.mean(rejected["tar@far=1e-2"]) < 0.10
-    assert 0.005 < np.mean(rejected["eer"]) < 0.10
+    for name, those in rejected.items():
+        assert np.mean(those) < 0.06, name
 
 
 def test_a_better_model_is_found_with_a_narrower_interval_than_two_separate_ones_give():
