@@ -208,6 +208,21 @@ def test_the_broken_contract_of_a_public_mobilefacenet_is_put_right(models_root,
     assert found.contract == RIGHT
 
 
+@pytest.mark.data
+@pytest.mark.network
+@pytest.mark.parametrize(
+    "broken", [{"template": "arcface"}, {"mean": (0.0,) * 3, "std": (1.0,) * 3}], ids=["template", "normalisation"]
+)
+def test_the_broken_contract_of_dlibs_network_is_put_right(data_root, broken):
+    lfw = BENCHMARKS.create(f"lfw:root={data_root / 'lfw'},landmarks=auto")
+    embed = load_embedder("dlib-resnet29")
+    found = diagnose(embed.under(**broken), lfw, pairs=30)
+    assert found.contract.template == embed.contract.template
+    assert found.contract.color == embed.contract.color
+    assert found.contract.std[0] > 50  # dlib's own is none of the usual ones: the nearest is found
+    assert set(found.changes) == set(broken)
+
+
 def test_the_command_names_the_entry_and_writes_a_copy(mosaic_model, run, tmp_path):
     model, root = mosaic_model
     fixed = tmp_path / "fixed.onnx"

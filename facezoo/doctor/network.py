@@ -1,4 +1,4 @@
-"""What can be seen of a network without any photo: whether its embeddings say something, and depend on the crop alone."""
+"""What can be seen of a network without photos: whether its embeddings say something, and depend on the crop alone."""
 
 from __future__ import annotations
 
