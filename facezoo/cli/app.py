@@ -58,6 +58,10 @@ def main(tokens: list[str] | None = None) -> None:
     except BrokenPipeError:  # the reader, such as head, has seen enough; the flush at exit must not fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(128 + 13) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        fail(f"{error.filename}: cannot be read or written: {error.strerror or error}; name another place")
     except KeyboardInterrupt:
         print("facezoo: interrupted", file=sys.stderr)
         raise SystemExit(130) from None

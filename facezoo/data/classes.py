@@ -44,7 +44,7 @@ def read_classes(path: Path, count: int) -> list[str] | None:
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror or error}") from None
     names = text.removesuffix("\n").split("\n") if text else []
-    _check(file, names)
+    check_names(file, names)
     if len(names) < count:
         raise InputError(
             f"{file}: {len(names):,} names, {path} has {count:,} labels; name every one or remove the file"
@@ -59,7 +59,7 @@ def write_classes(path: Path, classes: Sequence[str]) -> Path:
         InputError: a name is empty, comes twice or holds a line break.
     """
     file = classes_files(Path(path))[0]
-    _check(file, classes)
+    check_names(file, classes)
     write_text(file, "".join(f"{name}\n" for name in classes))
     return file
 
@@ -76,7 +76,8 @@ def numbered(path: Path, values: Labels) -> tuple[dict[int, str], Finding]:
     return {value: names[value] if names else str(value) for value in used.tolist()}, gaps(used)
 
 
-def _check(file: Path, names: Sequence[str]) -> None:
+def check_names(file: Path, names: Sequence[str]) -> None:
+    """Refuse names that `write_classes` cannot write."""
     seen: dict[str, int] = {}
     for line, name in enumerate(names, 1):
         if not name or "\n" in name or "\r" in name:

@@ -14,14 +14,15 @@ from typing import Literal
 import numpy as np
 
 from facezoo import progress
+from facezoo.data.classes import check_names
 from facezoo.data.convert_parts import PartWriter, Scan, Source
 from facezoo.data.dataset import Dataset
 from facezoo.data.manifest import (
-    MANIFEST,
     Digest,
     Manifest,
     digest_of,
     file_contents,
+    foreign,
     manifest_file,
     read_manifest,
 )
@@ -113,8 +114,8 @@ def convert(
             digest, size = _look_at(data, options)
             journal = {"data": digest, "format": _format(writer, target), **asdict(options)}
             ready = staging.read(READY) is not None and staging.holds(journal)
-            if not ready:
-                _check_target(target, force)
+            if not ready or (staging.result / target.name).exists():
+                _check_target(writer.path.resolve(), target, force)
             staging.begin(journal, anew=force)
             resumed = 0 if ready else _fill(data, writer, options, staging, workers, size, digest)
             staging.publish(force)
@@ -158,13 +159,19 @@ def _look_at(data: Dataset, options: Options) -> tuple[str, float]:
     return digest.hexdigest(), float(np.mean(sizes)) if sizes else 0.0
 
 
-def _check_target(target: Path, force: bool) -> None:
+def _check_target(path: Path, target: Path, force: bool) -> None:
     if not occupied(target):
         return
     if not force:
         raise InputError(f"{target}: is there already; name another place, or replace it with --force")
-    if target.is_dir() and not any(target.glob(f"*{MANIFEST}")):
-        raise InputError(f"{target}: holds other files than a converted dataset; remove it yourself or name another")
+    if not target.is_dir():
+        return
+    if not manifest_file(path).is_file():
+        raise InputError(
+            f"{target}: holds other files than a converted {path.name}; remove it yourself or name another"
+        )
+    if (other := foreign(path, target)) is not None:
+        raise InputError(f"{other}: is not of the dataset that would be replaced; move it away or name another place")
 
 
 def _fill(
@@ -176,6 +183,8 @@ def _fill(
     skipped = _skipped(data, options, staging, workers)
     check = options.check and options.unreadable == "fail"  # else the scan has decoded them
     source = Source.of(data, [index for index, _ in skipped], options.recoding, check)
+    if writer.complete:
+        check_names(writer.path, source.classes)
     work = PartWriter(source, writer, staging, options.part_size)
     there = {part.number: part.samples for part in staging.parts(work.parts, writer.suffix)}
     resumed = sum(there.values())
@@ -242,6 +251,10 @@ def _manifest(
     digest, classes = Digest(), len(work.source.classes)
     for part in range(work.parts):
         digest.update(work.staging.digests(part).read_bytes())
+    if result.complete and digest.count != len(work.source):
+        raise InputError(
+            f"{result.path.name}: {digest.count:,} of {len(work.source):,} images were written; begin anew with --force"
+        )
     if not result.complete:
         data = open_dataset(str(result.path))
         digest, classes = digest_of(data, workers), len(data.classes)

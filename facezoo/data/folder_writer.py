@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from facezoo.data.classes import write_classes
+from facezoo.data.list_lines import list_line
 from facezoo.data.writer import Encoded, Part, Writer
 from facezoo.files import whole_file
 from facezoo.registry import WRITERS
@@ -95,9 +96,7 @@ class ListWriter(Writer):
 
         def listed() -> Iterable[Encoded]:
             for sample in samples:
-                if sample.path != sample.path.strip() or len(sample.path.splitlines()) > 1:
-                    raise InputError(f"the path {sample.path!r} cannot stand in a list; choose another format")
-                lines.append(f"{sample.path}\t{sample.label}\n")
+                lines.append(list_line(sample.path, sample.label))
                 yield sample
 
         facts = FolderWriter(self.path).write(listed(), file)

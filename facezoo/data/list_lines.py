@@ -62,6 +62,22 @@ def read_lines(path: Path, root: Path) -> tuple[Names, Labels, Finding]:
     return names, np.concatenate(labels, dtype=np.int64), Finding.of(places)
 
 
+def list_line(path: str, label: int) -> str:
+    """The line of an image, as `read_lines` reads it.
+
+    Raises:
+        InputError: a path that a line cannot hold.
+    """
+    if not holds(path):
+        raise InputError(f"the path {path!r} cannot stand in a list; rename it or choose another format")
+    return f"{path}\t{label}\n"
+
+
+def holds(text: str) -> bool:
+    """Whether a field of a line keeps the text as it is: one line, no blanks around it."""
+    return text == text.strip() and len(text.splitlines()) == 1
+
+
 Lengths = NDArray[np.unsignedinteger[Any]]
 Lines = tuple[bytes, NDArray[np.int64], Labels]
 """The paths, one behind the other, their lengths in bytes, and the labels."""

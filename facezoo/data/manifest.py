@@ -13,9 +13,12 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from facezoo import progress
+from facezoo.data.classes import read_classes
 from facezoo.data.dataset import Dataset
+from facezoo.data.folder import folder_name
 from facezoo.data.opening import open_dataset
 from facezoo.data.workers import spread
+from facezoo.image import SUFFIXES
 from facezoo.types import InputError
 
 MANIFEST = "facezoo.json"
@@ -89,6 +92,30 @@ def read_manifest(path: Path) -> Manifest:
         raise InputError(f"{file}: cannot be read: {error.strerror or error}") from None
     except ValidationError as error:
         raise InputError(f"{file}: not a manifest of a dataset: {error.errors()[0]['msg']}") from None
+
+
+def foreign(path: Path, folder: Path) -> Path | None:
+    """Something in a folder that does not belong to the converted dataset `path` in it, or None: all may go then.
+
+    Raises:
+        InputError: no manifest.
+    """
+    manifest, file = read_manifest(path), manifest_file(path)
+    known = {file, *(file.parent / name for name in manifest.files)}
+    names = read_classes(path, 0) if manifest.format in ("folder", "list") else None
+    people = {folder_name(name) for name in names or ()}
+    images = 0
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink() and entry.name in people:
+            for inner in entry.rglob("*"):
+                if inner.is_dir() and not inner.is_symlink():
+                    continue
+                images += 1
+                if inner.suffix.lower() not in SUFFIXES or images > manifest.images:
+                    return inner
+        elif entry not in known:
+            return entry
+    return None
 
 
 def sample_digest(class_name: str, data: bytes) -> bytes:

@@ -70,6 +70,8 @@ def open_dataset(text: str) -> Dataset:
         raise InputError(f"{text}: no such file or folder, and no spec: write name:key=value with one of {_known()}")
     if path.is_dir():
         return _in_folder(path)
+    if not path.is_file():
+        raise InputError(f"{text}: neither a file nor a folder but a pipe or device; write its content into a file")
     return DATASETS.factory(_format_of(path))(path)
 
 
@@ -108,6 +110,8 @@ def _in_folder(path: Path) -> Dataset:
             f"{path}: holds data of several formats ({', '.join(found)}); give a file, or name:path={path}"
         )
     if not found:
+        if splits := sorted({file.parent.name for file in path.glob("*/*.arrow")}):
+            raise InputError(f"{path}: holds several datasets; give one of its folders: {', '.join(splits)}")
         return DATASETS.factory("folder")(path)
     (name, files), *_ = found.items()
     if name not in ONE_FILE:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facezoo.data.classes import write_classes
 from facezoo.data.dataset import Dataset, FileDataset
-from facezoo.data.list_lines import MAX_DIGITS
+from facezoo.data.list_lines import MAX_DIGITS, holds, list_line
 from facezoo.data.opening import open_dataset
 from facezoo.data.problems import Labels, Problems
 from facezoo.files import write_text
@@ -124,7 +124,7 @@ def write_subset(data: Dataset, of: str, samples: Samples, out: Path, into: Labe
         into: (C,) the label that each label becomes, where identities are merged; None leaves them.
 
     Raises:
-        InputError: nothing is left.
+        InputError: nothing is left, or a name that a list cannot hold.
     """
     if not len(samples):
         raise InputError(f"{out}: no image would be left; nothing is written")
@@ -135,13 +135,16 @@ def write_subset(data: Dataset, of: str, samples: Samples, out: Path, into: Labe
         base, of, numbers = data.base, data.of, data.samples[samples]
     if isinstance(base, FileDataset):
         used, codes = np.unique(labels, return_inverse=True)
+        text = "".join(list_line(base.path(int(n)), code) for n, code in zip(numbers, codes))
         write_classes(out, [data.classes[label] for label in used])
-        write_text(out, "".join(f"{base.path(int(n))}\t{code}\n" for n, code in zip(numbers, codes)))
+        write_text(out, text)
         return spec_text("list", path=out, root=base.root)
     lines = []
     for number, label in zip(numbers.tolist(), labels):
         name = data.classes[label]
         same = name == base.classes[base.labels[number]]
+        if not (same or holds(name)):
+            raise InputError(f"{out}: the identity {name!r} cannot stand in a list; rename it")
         lines.append(f"{number}\n" if same else f"{number}\t{name}\n")
     write_text(out, "".join(lines))
     return spec_text("subset", of=of, samples=out)

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 import cv2
@@ -30,7 +31,7 @@ def spread(work: Callable[[int], T], numbers: Sequence[int], workers: int) -> It
     The first error ends it: pieces that have not begun are not done. Workers end with this process, however it ends.
 
     Raises:
-        InputError: fewer than one worker.
+        InputError: fewer than one worker, or one that was killed.
     """
     check_workers(workers)
     workers = min(workers, len(numbers))
@@ -44,6 +45,10 @@ def spread(work: Callable[[int], T], numbers: Sequence[int], workers: int) -> It
         futures = {pool.submit(_piece, number): number for number in numbers}
         for future in as_completed(futures):
             yield futures.pop(future), future.result()
+    except BrokenProcessPool:
+        raise InputError(
+            "a worker process was killed, perhaps for want of memory: the same command goes on; --workers takes fewer"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -207,7 +207,7 @@ def test_force_does_not_replace_a_folder_of_other_files(source, tmp_path):
     assert convert(data, writer).manifest.images == 7  # an empty folder is as good as none
     assert convert(data, writer, force=True).manifest.images == 7
     (tmp_path / "list" / "train.txt.facezoo.json").unlink()
-    with pytest.raises(InputError, match="holds other files than a converted dataset"):
+    with pytest.raises(InputError, match=r"holds other files than a converted train\.txt"):
         convert(data, writer, force=True)
 
 
@@ -316,3 +316,32 @@ def test_a_manifest_that_is_none_is_refused(tmp_path, text):
     (tmp_path / "facezoo.json").write_text(text)
     with pytest.raises(InputError, match="not a manifest of a dataset"):
         read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["notes.txt", "ada/notes.txt", "new/1.jpg", "ada/new.jpg"])
+def test_force_spares_a_folder_with_a_file_that_is_not_of_the_result(source, tmp_path, where):
+    data, writer = open_dataset(str(source)), writer_of(tmp_path, "folder")
+    convert(data, writer)
+    other = writer.path / where
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("mine")
+    with pytest.raises(InputError, match="is not of the dataset that would be replaced"):
+        convert(data, writer, force=True)
+    assert other.read_text() == "mine" and (writer.path / "ada/1.jpg").is_file()
+
+
+def test_force_spares_another_dataset_in_the_folder_of_the_result(source, tmp_path):
+    data, folder = open_dataset(str(source)), tmp_path / "loss"
+    convert(data, WRITERS.create(f"rec:path={folder / 'train.rec'}"))
+    for spec in (f"list:path={folder / 'list.txt'}", f"folder:path={folder}"):
+        with pytest.raises(InputError, match="holds other files than a converted"):
+            convert(data, WRITERS.create(spec), force=True)
+    verify(folder / "train.rec")
+
+
+def test_a_name_that_no_list_of_classes_holds_is_refused_before_anything_is_written(source, tmp_path, monkeypatch):
+    data = open_dataset(str(source))
+    data.classes = ["a\nb", *data.classes[1:]]
+    monkeypatch.setattr("facezoo.data.convert.spread", pytest.fail)
+    with pytest.raises(InputError, match=r"'a\\nb' is no name of a class"):
+        convert(data, writer_of(tmp_path, "rec"))

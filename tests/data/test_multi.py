@@ -97,5 +97,5 @@ def test_no_set_and_hidden_spaces_are_refused(roots):
         DATASETS.create("multi:sets=[]")
     with pytest.raises(InputError, match="has several label spaces; write separate=true"):
         DATASETS.create(multi([multi(roots, ",separate=true"), roots[0]]))
-    with pytest.raises(InputError, match="unknown dataset 'no'"):
+    with pytest.raises(InputError, match="no:x=1: no such file or folder, and no spec"):
         DATASETS.create('multi:sets=["no:x=1"]')

@@ -1,3 +1,4 @@
+import os
 import pickle
 
 import numpy as np
@@ -109,3 +110,18 @@ def test_an_ending_names_the_format_that_is_written(text, format):
 def test_an_ending_of_no_format_is_refused():
     with pytest.raises(InputError, match=r"x\.tar: \.tar names no format; known: \.rec, .*; or write format:path="):
         open_writer("x.tar")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="neither a file nor a folder but a pipe or device"):
+        open_dataset(str(tmp_path / "pipe"))
+
+
+def test_of_a_folder_of_saved_splits_one_is_to_be_chosen(tmp_path):
+    for split in ("train", "test"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "data-00000-of-00001.arrow").write_bytes(b"")
+    with pytest.raises(InputError, match="holds several datasets; give one of its folders: test, train"):
+        open_dataset(str(tmp_path))

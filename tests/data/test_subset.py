@@ -160,3 +160,14 @@ def test_specs_hold_any_one_kind_of_quotes():
     assert parse_spec(spec_text("a", of="x:p='y, z'", n=3)) == ("a", {"of": "x:p='y, z'", "n": "3"})
     with pytest.raises(InputError, match="both kinds of quotes"):
         spec_text("a", of="'\"")
+
+
+def test_names_that_a_list_cannot_hold_are_refused(packed, folder, tmp_path):
+    (folder / "bob").rename(folder / " bob")
+    data = open_dataset(str(folder))
+    with pytest.raises(InputError, match=r"the path ' bob/0\.png' cannot stand in a list"):
+        write_subset(data, str(folder), np.arange(len(data)), tmp_path / "a.txt")
+    packed.classes[0] = " ada"
+    with pytest.raises(InputError, match="the identity ' ada' cannot stand in a list"):
+        write_subset(packed, "packed:", np.arange(3), tmp_path / "a.txt", np.array([0, 0, 2, 3]))
+    assert not list(tmp_path.glob("a.*"))
