@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from facezoo.data.dataset import MAX_THREADS
-
 S = TypeVar("S")
 T = TypeVar("T")
+
+MAX_THREADS = 16
 
 
 def ahead(work: Callable[[S], T], items: Iterable[S], waiting: int = 128) -> Iterator[T]:

@@ -7,7 +7,6 @@ import os
 from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
@@ -16,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo import progress
+from facezoo.data.ahead import ahead
 from facezoo.data.pairs import Pairs
 from facezoo.data.problems import Finding, Labels, Problems, compact
 from facezoo.image import decode_image, read_file
 from facezoo.types import Crop, InputError
 
 log = logging.getLogger(__name__)
-
-MAX_THREADS = 16
 
 
 class Names:
@@ -154,6 +152,8 @@ class Dataset(ABC):
         """
         if unreadable == "drop" and not check:
             raise InputError(f"{source}: unreadable=drop needs check=true, else nothing looks for unreadable files")
+        if min_images < 1:
+            raise InputError(f"{source}: min_images is {min_images}, it must be 1 or more")
         kept = np.arange(len(values), dtype=np.int32)
         if check:
             broken = self._broken(len(values))
@@ -179,9 +179,8 @@ class Dataset(ABC):
 
     def _broken(self, count: int) -> dict[int, str]:
         """Of the first `count` images those that do not decode, by place; decoding releases the interpreter lock."""
-        with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1)) as pool:
-            reads = progress.track(pool.map(self._reads, range(count)), "check", "images", count)
-            return {place: self._short_name(place) for place, reads_well in enumerate(reads) if not reads_well}
+        reads = progress.track(ahead(self._reads, range(count)), "check", "images", count)
+        return {place: self._short_name(place) for place, reads_well in enumerate(reads) if not reads_well}
 
     def _reads(self, place: int) -> bool:
         try:

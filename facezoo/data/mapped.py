@@ -90,10 +90,10 @@ def load_tables(source: Path, stamp: list[int], count: int) -> list[NDArray[Any]
 
 
 def read_tables(file: BinaryIO, stamp: list[int], count: int) -> list[NDArray[Any]] | None:
-    """The arrays in a file that `keep` has written; None if it has written others, or for another state."""
+    """The arrays in a file that `keep` has written, for a state that begins so; None if it has written others."""
     # A file that another version or a full disk has left is made anew.
     with contextlib.suppress(ValueError, EOFError, TypeError, MemoryError):
-        if np.load(file, allow_pickle=False).tolist() == stamp:
+        if np.load(file, allow_pickle=False).tolist()[: len(stamp)] == stamp:
             return [np.load(file, allow_pickle=False) for _ in range(count)]
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import pickletools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -85,6 +86,10 @@ _KNOWN: dict[tuple[str, str], Callable[..., Any]] = {
 }
 
 
+_PUTS = ("PUT", "BINPUT", "LONG_BINPUT")
+"""They store what was read last under a number; writers count from 0 or 1."""
+
+
 class _PackReader(pickle.Unpickler):
     """Knows nothing but lists, tuples, bytes, booleans and the stand-ins above."""
 
@@ -114,6 +119,10 @@ def read_pack(path: Path) -> tuple[list[bytes], NDArray[np.bool_]]:
 
 def _load(path: Path, file: BinaryIO) -> Any:
     try:
+        for number, (operation, argument, _) in enumerate(pickletools.genops(file)):
+            if operation.name in _PUTS and int(argument or 0) > number:  # the reader makes room for all below it
+                raise MemoryError
+        file.seek(0)
         return _PackReader(file, encoding="bytes").load()
     except InputError as error:
         raise InputError(f"{path}: not a verification pack: it contains {error}") from None

@@ -75,6 +75,8 @@ class Parquet(Dataset):
         min_images: int = 1,
     ) -> None:
         pyarrow(path)
+        if memory_mb < 0:
+            raise InputError(f"{path}: memory_mb is {memory_mb}, it must be 0 or more")
         self.storage, self._memory = Storage(path, ENDINGS, cache, cache_gb), memory_mb * 1_000_000
         first = Table(self.storage, 0)
         self._columns, self._schema = choose(first.schema, first.path, image, label), first.schema
@@ -201,6 +203,10 @@ class ParquetWriter(Writer):
 
     path: Path
     rows: int = 100
+
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise InputError(f"parquet: {self.rows} rows in a group, there must be 1 or more")
 
     @property
     def suffix(self) -> str:

@@ -26,9 +26,6 @@ from facezoo.types import InputError
 EXACT = 1 << 24
 """Up to here float32, as which the format stores keys, holds every whole number."""
 
-SAMPLED = 64
-"""Identities whose labels are compared with those of their images when a set is opened."""
-
 MAX_NUMBER = 1 << 31
 
 Offsets = NDArray[np.int64]
@@ -38,14 +35,14 @@ Offsets = NDArray[np.int64]
 class RecordIO(Dataset):
     """An image set in MXNet's RecordIO, as insightface's training sets are: `train.rec`, `train.idx`, `property`.
 
-    The images are keys 1 to n where record 0 announces them (labels, no image), else all records. Where the identity
-    records behind them name each identity's range of keys, labels come from these; else all images' headers are read
-    once, and what they say is kept in `train.rec.index`, or in the user's cache where that cannot be written. Of a
-    label that is an array the first element counts. Without the .idx the file is walked through once.
+    The images are keys 1 to n where record 0 announces them (labels, no image), else all records. Labels come from the
+    images' headers, not from the identity records behind them: all are read once, and what they say is kept in
+    `train.rec.index`, or in the user's cache where that cannot be written. Of a label that is an array the first
+    element counts. Without the .idx the file is walked through once.
 
     Args:
         path: the .rec.
-        check: decode every image once now, and compare every label.
+        check: decode every image once now.
         unreadable: with check, fail on damaged images or drop them.
         min_images: identities with fewer images than this are left out.
 
@@ -75,13 +72,6 @@ class RecordIO(Dataset):
         kept = self._open(path, values, classes, len(offsets), problems, check, unreadable, min_images)
         if len(kept) < len(offsets):
             self._offsets = offsets[kept]
-        if check:
-            differing = np.flatnonzero(_labels(self._file, self._offsets)[0] != values[kept])
-            if len(differing):
-                raise InputError(
-                    f"{path}: byte {self._offsets[differing[0]]}: the image's label is not that of its identity record "
-                    f"(and {len(differing) - 1:,} more); the set was put together wrongly"
-                )
 
     def _listed(self, path: Path, stamp: list[int], tolerant: bool) -> tuple[Offsets, Labels]:
         """Offsets and labels of the images, from the index and the records."""
@@ -89,41 +79,38 @@ class RecordIO(Dataset):
             keys, offsets = _read_index(path.with_suffix(".idx"))
             if not tolerant:
                 read_record(self._file, int(offsets.max()))  # a truncated file is noticed now
-            ranges = True
         else:
             offsets = scan(self._file)
-            keys, ranges = np.arange(len(offsets)), False
-        images, identities = self._layout(keys, offsets)
-        values = _from_ranges(self._file, images, identities, tolerant) if ranges else None
-        if values is None:
-            values, damaged = _labels(self._file, images, tolerant)
-            if not damaged:
-                keep(path, stamp, np.stack([images, values]))
+            keys = np.arange(len(offsets))
+        images = self._layout(keys, offsets)
+        values, damaged = _labels(self._file, images, tolerant)
+        if not damaged:
+            keep(path, stamp, np.stack([images, values]))
         return images, values
 
-    def _layout(self, keys: NDArray[np.int64], offsets: Offsets) -> tuple[Offsets, Offsets]:
-        """Offsets of the images and of the identity records."""
+    def _layout(self, keys: NDArray[np.int64], offsets: Offsets) -> Offsets:
+        """Offsets of the images."""
         head = read_heads(self._file, offsets[:1])
         if not head.empty[0]:
-            return offsets, offsets[:0]
+            return offsets
         announced = np.concatenate([head.first, head.second])
         if not _whole(announced).all():
             raise InputError(
                 f"{self._file.path}: byte {offsets[0]}: record 0 announces images up to {announced[0]}; it is damaged"
             )
-        first, end = announced.astype(np.int64).tolist()
+        first = int(announced[0])
         if first > EXACT:  # rounded: the images end where the records without an image begin
             reach = max(2, int(np.spacing(head.first[0])))
             ends = np.searchsorted(keys, [first - reach, first + reach + 1])
             empty = read_heads(self._file, offsets[slice(*ends)]).empty
             first = int(keys[ends[0] + int(np.argmax(empty))]) if empty.any() else int(keys[ends[1] - 1]) + 1
-        start, stop, last = np.searchsorted(keys, [1, first, max(first, end)])
+        start, stop = np.searchsorted(keys, [1, first])
         if stop - start != first - 1 or first < 2:
             raise InputError(
                 f"{self._file.path}: byte {offsets[0]}: record 0 announces images 1 to {first - 1:,}, the index has "
                 f"{stop - start:,} of them; it belongs to another file"
             )
-        return offsets[start:stop].copy(), offsets[stop:last].copy()
+        return offsets[start:stop].copy()
 
     def encoded(self, index: int) -> bytes:
         offset = int(self._offsets[index])
@@ -147,29 +134,6 @@ def _read_index(path: Path) -> tuple[NDArray[np.int64], Offsets]:
                 f"{path}: the key {twice[0]} comes twice (and {len(twice) - 1:,} more); make the index anew"
             )
     return keys, offsets
-
-
-def _from_ranges(file: MappedFile, images: Offsets, identities: Offsets, tolerant: bool) -> Labels | None:
-    """Labels of the images from the identities' ranges of keys; None if these do not tell them surely."""
-    if not len(identities) or len(images) >= EXACT:
-        return None
-    heads = read_heads(file, identities, tolerant)
-    if not (_whole(heads.first) & _whole(heads.second)).all():
-        return None
-    starts, ends = heads.first.astype(np.int64), heads.second.astype(np.int64)
-    # Keys 1, 2, ... in order, each in one range.
-    in_order = (
-        (starts[1:] == ends[:-1]).all() and (ends >= starts).all() and starts[0] == 1 and ends[-1] == len(images) + 1
-    )
-    if not in_order or heads.damaged.any() or not heads.empty.all():
-        return None
-    used = np.flatnonzero(ends > starts)
-    tried = used[np.linspace(0, len(used) - 1, min(SAMPLED, len(used))).astype(np.intp)]
-    for key in (starts[tried], ends[tried] - 1):
-        images_of = read_heads(file, images[key - 1], tolerant)
-        if ((images_of.first != tried) & ~images_of.damaged).any():
-            return None
-    return np.repeat(np.arange(len(identities)), ends - starts)
 
 
 def _labels(file: MappedFile, images: Offsets, tolerant: bool = False) -> tuple[Labels, int]:

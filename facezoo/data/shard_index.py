@@ -82,30 +82,22 @@ def index_of(storage: Storage, label: str) -> Index:
 
 
 def ship_index(storage: Storage, label: str) -> Path:
-    """Make the index and store it beside the shards, good for any copy of them that is not newer; gives its file."""
+    """Make the index and store it beside the shards, for them and for their copies behind a URL; gives its file."""
     source = _kept_under(storage, label)
-    keep(source, _any_version(_stamp(storage)), *_walk(storage, label))
+    keep(source, _stamp(storage), *_walk(storage, label))
     return _index_file(source)
 
 
 def _stored(storage: Storage, source: Path) -> Index | None:
-    """The index on this machine, made for this state of the shards, or shipped with them and not older."""
-    stamp = _stamp(storage)
-    found = _usable(load_tables(source, stamp, len(DTYPES)), storage)
-    if found is None and not storage.remote and _is_newer(_index_file(source), storage):
-        found = _usable(load_tables(source, _any_version(stamp), len(DTYPES)), storage)
-    return found
+    """The index on this machine, made for this state of the shards."""
+    return _usable(load_tables(source, _stamp(storage), len(DTYPES)), storage)
 
 
 def _fetched(storage: Storage, label: str) -> Index | None:
     """The index that lies beside shards behind a URL, if their sizes are those it was made for."""
     data = storage.beside(f"{_name(storage, label)}.index")
-    stamp = _any_version(_stamp(storage))
-    return None if data is None else _usable(read_tables(io.BytesIO(data), stamp, len(DTYPES)), storage)
-
-
-def _is_newer(file: Path, storage: Storage) -> bool:
-    return file.exists() and file.stat().st_mtime_ns >= max(int(stored.version) for stored in storage.files)
+    sizes = _stamp(storage)[:-1]  # versions here are others than where it was made
+    return None if data is None else _usable(read_tables(io.BytesIO(data), sizes, len(DTYPES)), storage)
 
 
 def _kept_under(storage: Storage, label: str) -> Path:
@@ -120,10 +112,6 @@ def _stamp(storage: Storage) -> list[int]:
     """Sizes of the shards, and a number that stands for their versions."""
     versions = sha256("\n".join(file.version for file in storage.files).encode()).digest()
     return [*(file.size for file in storage.files), int.from_bytes(versions[:7], "little")]
-
-
-def _any_version(stamp: list[int]) -> list[int]:
-    return [*stamp[:-1], 0]
 
 
 def _index_file(source: Path) -> Path:
@@ -231,11 +219,11 @@ def _samples(file: BinaryIO, size: int, name: str, label: str) -> Iterator[_Samp
 def _sample(file: BinaryIO, key: str, group: dict[str, Member], name: str, label: str) -> Iterator[_Sample]:
     images = [member for ending, member in group.items() if f".{ending}" in SUFFIXES]
     source = group.get("cls", group.get("json"))
-    if not images and "cls" not in group:  # a read-me, or the description of the whole
-        return
+    if not images and "cls" not in group and not _labels_one(file, group.get("json"), label):
+        return  # a read-me, or the description of the whole
     if len(images) != 1 or source is None:
         start = next(iter(group.values())).start
-        what = "no .cls or .json with its label" if images else "no image"
+        what = "no .cls or .json with its label" if images else f"no image ({', '.join(sorted(SUFFIXES))} are read)"
         raise InputError(
             f"{name}: byte {start}: the sample {key!r} has {what if len(images) < 2 else 'several images'}"
         )
@@ -255,6 +243,14 @@ def _sample(file: BinaryIO, key: str, group: dict[str, Member], name: str, label
             f"{name}: byte {source.start}: {source.path!r} holds {value[:40]!r}{where}, not a whole number from 0"
         )
     yield _Sample(key, images[0], int(value))
+
+
+def _labels_one(file: BinaryIO, member: Member | None, label: str) -> bool:
+    """Whether a `.json` member has the label of a sample."""
+    if member is None or member.size > MAX_LABEL_BYTES:
+        return False
+    file.seek(member.offset)
+    return _from_json(file.read(member.size), label).isdigit()
 
 
 def _from_json(data: bytes, label: str) -> str:

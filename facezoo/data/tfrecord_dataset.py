@@ -19,7 +19,15 @@ from facezoo.data.list_file import ListFile
 from facezoo.data.mapped import MappedFile
 from facezoo.data.pairs import Pairs
 from facezoo.data.tfrecord import frame, read_record
-from facezoo.data.tfrecord_index import MAX_SHARDS, Index, path_positions, read_paths, read_training, shard_file
+from facezoo.data.tfrecord_index import (
+    MAX_SHARDS,
+    Index,
+    check_set_name,
+    path_positions,
+    read_paths,
+    read_training,
+    shard_file,
+)
 from facezoo.data.writer import Encoded, Part, Writer
 from facezoo.files import whole_file, whole_text
 from facezoo.registry import DATASETS, WRITERS
@@ -98,6 +106,9 @@ class TFRecord(Dataset):
         min_images: int = 1,
     ) -> None:
         self._files = [MappedFile(file) for file in index.files]
+        if unreadable == "fail":
+            _check_ends(self._files, index)
+        _check_twice(self._files, index)
         self._numbers, self._places, self._offsets, self._pairs = index.shards, index.places, index.offsets, index.pairs
         self._crc = crc or check
         self._count = len(index.values)
@@ -140,6 +151,31 @@ class TFRecord(Dataset):
         return self._pairs
 
 
+def _check_ends(files: Sequence[MappedFile], index: Index) -> None:
+    """Notice shards that are truncated or not those of the index: no offset lies behind their end, the last is read."""
+    last = np.full(len(files), -1, np.int64)
+    np.maximum.at(last, index.places, index.offsets)
+    for file, offset in zip(files, last.tolist()):
+        read_record(MappedFile(file.path), offset)  # its map is let go of
+
+
+def _check_twice(files: Sequence[MappedFile], index: Index) -> None:
+    """No record has two labels."""
+    places, offsets = index.places, index.offsets
+    steps, further = np.diff(places), np.diff(offsets) > 0
+    if ((steps > 0) | ((steps == 0) & further)).all():  # as writers leave it: nothing need be sorted
+        return
+    order = np.lexsort((offsets, places))
+    places, offsets, values = places[order], offsets[order], index.values[order]
+    twice = np.flatnonzero((np.diff(places) == 0) & (np.diff(offsets) == 0) & (np.diff(values) != 0))
+    if len(twice):
+        first = twice[0]
+        raise InputError(
+            f"{files[places[first]].path}: byte {offsets[first]}: the index gives the record the labels "
+            f"{values[first]} and {values[first + 1]}; correct one of them"
+        )
+
+
 @WRITERS.register(name="tfrecord")
 @dataclass(frozen=True)
 class TFRecordWriter(Writer):
@@ -156,6 +192,7 @@ class TFRecordWriter(Writer):
     def __post_init__(self) -> None:
         if self.shard < 1:
             raise InputError(f"tfrecord: {self.shard} records in a shard, there must be 1 or more")
+        check_set_name(self.path, self.path.absolute().name)
 
     @property
     def suffix(self) -> str:

@@ -102,10 +102,16 @@ def read_training(path: Path, index: Path, fields: int, root: Path | None) -> In
     return Index(files, used, places, offsets, values, classes, gaps, paths, pairs)
 
 
+def check_set_name(source: Path, name: str) -> None:
+    if name in ("", ".", "..") or set(name) & set("/\\:") or not name.isprintable():
+        raise InputError(
+            f"{source}: {name!r} is no name of a set: it must be that of a folder below the root, without : or \\"
+        )
+
+
 def _folder(index: Path, root: Path | None, name: str) -> Path:
     """Where the shards of a set lie: in a folder of its name below the root, or where its own index is."""
-    if name in (".", "..") or set(name) & set("/\\:") or not name.isprintable():
-        raise InputError(f"{index}: {name!r} is no name of a set: it must be that of a folder below the root")
+    check_set_name(index, name)
     below = (index.parent if root is None else Path(root)) / name
     here = root is None and not below.is_dir() and any(index.parent.glob(f"{escape(name)}-*.tfrecord"))
     return index.parent if here else below

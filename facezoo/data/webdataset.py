@@ -113,7 +113,8 @@ class WebDataset(Dataset):
 class WebDatasetWriter(Writer):
     """A folder of shards `shard-000000.tar`, with the list of shards, the names of the classes and the index.
 
-    Every part is one shard; a dot in an image's base name, where keys end, is written %2E.
+    Every part is one shard; a dot in an image's base name, where keys end, is written %2E. Of images that differ in
+    their endings only, the later ones' keys hold the ending too.
 
     Args:
         path: the folder.
@@ -127,17 +128,19 @@ class WebDatasetWriter(Writer):
         return ENDING
 
     def write(self, samples: Iterable[Encoded], file: Path) -> dict[str, Any]:
-        count = 0
+        keys: set[str] = set()
         with file.open("wb") as stream:
             for sample in samples:
                 stem, _, ending = sample.path.rpartition(".")
                 folder, slash, base = stem.rpartition("/")
                 key = folder + slash + base.replace("%", "%25").replace(".", "%2E")
+                while key in keys:
+                    key += f"%2E{ending}"
+                keys.add(key)
                 _add(stream, f"{key}.{ending.lower()}", sample.data)
                 _add(stream, f"{key}.cls", str(sample.label).encode())
-                count += 1
             stream.write(bytes(2 * BLOCK))
-        return {"samples": count}
+        return {"samples": len(keys)}
 
     def finish(self, parts: Sequence[Part], classes: Sequence[str]) -> list[Path]:
         self.path.mkdir(parents=True, exist_ok=True)

@@ -96,6 +96,7 @@ def opcodes(text):
         (b"Pname\n", "was encountered, but no persistent_load"),
         (b"T\xff\xff\xff\x7f", "not a readable"),
         (b"g9\n", "not a readable"),
+        (b"]r\x00\x00\x00\x04", "asks for too much memory"),
         (b"]]", "pair of lists"),
     ],
 )

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facezoo.registry import DATASETS
+from facezoo.registry import DATASETS, WRITERS
 from facezoo.types import InputError
 
 FILES = Path(__file__).parent / "files"
@@ -218,3 +218,11 @@ def test_damage_is_refused_or_does_not_matter(tmp_path, name, data):
             assert len(opened.encoded(k)) < len(whole)
     except InputError as error:
         assert "\n" not in str(error)
+
+
+def test_options_that_mean_nothing_are_refused(tmp_path):
+    for rows in (0, -3):
+        with pytest.raises(InputError, match="rows in a group, there must be 1 or more"):
+            WRITERS.create(f"parquet:path={tmp_path / 'x.parquet'},rows={rows}")
+    with pytest.raises(InputError, match="memory_mb is -5, it must be 0 or more"):
+        DATASETS.create(f"parquet:path={tmp_path / 'x.parquet'},memory_mb=-5")

@@ -55,6 +55,11 @@ def test_a_folder_reports_what_belongs_to_nobody(root, caplog):
     assert "6 entries; images outside of identity folders left out: 1 (loose.jpg)" in caplog.text
 
 
+def test_less_than_one_image_of_an_identity_is_refused(root):
+    with pytest.raises(InputError, match="min_images is -1, it must be 1 or more"):
+        DATASETS.create(f"folder:root={root},min_images=-1")
+
+
 def test_min_images_leaves_small_identities_out(root):
     data = DATASETS.create(f"folder:root={root},min_images=2")
     assert data.classes == ["Eve Ä", "ada"] and data.labels.tolist() == [0, 0, 0, 1, 1]

@@ -13,7 +13,7 @@ from facezoo.data.crc32c import crc32c
 from facezoo.data.mapped import MappedFile
 from facezoo.data.pairs import write_pairs
 from facezoo.data.tfrecord import frame, read_record
-from facezoo.registry import DATASETS
+from facezoo.registry import DATASETS, WRITERS
 from facezoo.types import InputError
 
 FILES = Path(__file__).parent / "files"
@@ -207,20 +207,36 @@ def test_a_wrong_index_is_named(tmp_path, text, words):
         DATASETS.create(f"tfrecord:path={index}")
 
 
-def test_a_wrong_offset_and_a_truncated_shard_are_named_when_read(tmp_path):
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("tfset\t0\t4\t0\n", "byte 4: a record of .* reaches beyond"),
+        ("tfset\t0\t0\t0\ntfset\t0\t99999\t0\n", "byte 99999: beyond the end of the file"),
+        ("tfset\t0\t0\t1\ntfset\t0\t0\t0\n", "byte 0: the index gives the record the labels 1 and 0"),
+    ],
+)
+def test_an_index_that_does_not_fit_its_shards_is_refused_when_opened(tmp_path, lines, words):
     index = moved(tmp_path)
-    index.write_text("tfset\t0\t4\t0\ntfset\t0\t99999\t0\n")
-    data = DATASETS.create(f"tfrecord:path={index}")
-    for sample, words in ((0, "byte 4: a record of .* reaches beyond"), (1, r"byte 99999: beyond the end of the file")):
-        with pytest.raises(InputError, match=words):
-            data.encoded(sample)
+    index.write_text(lines)
+    with pytest.raises(InputError, match=words):
+        DATASETS.create(f"tfrecord:path={index}")
+
+
+@pytest.mark.parametrize("name", ["tf:1", "a\\b"])
+def test_a_set_is_not_written_under_a_name_that_cannot_be_read(tmp_path, name):
+    with pytest.raises(InputError, match="is no name of a set"):
+        WRITERS.factory("tfrecord")(tmp_path / name)
+
+
+def test_a_truncated_shard_is_named(tmp_path):
+    moved(tmp_path)
     data = DATASETS.create(f"tfrecord:path={tmp_path / 'tfset'}")
     shard = tmp_path / "tfset/tfset-00000.tfrecord"
     shard.write_bytes(shard.read_bytes()[:-30])
     with pytest.raises(InputError, match="now has"):
         data.encoded(0)
-    with pytest.raises(InputError, match="unreadable images: 1"):
-        DATASETS.create(f"tfrecord:path={tmp_path / 'tfset'},check=true")
+    with pytest.raises(InputError, match=r"tfset-00000\.tfrecord: byte \d+: a record of .* reaches beyond"):
+        DATASETS.create(f"tfrecord:path={tmp_path / 'tfset'}")
     left = DATASETS.create(f"tfrecord:path={tmp_path / 'tfset'},check=true,unreadable=drop")
     assert len(left) == 5 and left.problems.unreadable.count == 1
 

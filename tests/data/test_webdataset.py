@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import multiprocessing
+import os
 import pickle
 import shutil
 import tarfile
@@ -84,6 +85,28 @@ def test_dots_and_percent_signs_in_names_come_back(people, write, tmp_path):
     assert [data.path(k).split("/")[-1] for k in range(2)] == ["m.0x.1 50%.jpg", "%2E.jpg"]
 
 
+def test_images_that_differ_in_their_endings_only_have_keys_of_their_own(people, write, tmp_path):
+    names = ["1.jpg", "1.png", "1.JPG", "1.png.png", *map("{}.jpg".format, range(4, 8))]
+    people.path = lambda k: f"ada/{names[k]}"
+    write(f"webdataset:path={tmp_path / 'shards'}", people, 8)
+    data = open_shards(tmp_path / "shards")
+    assert [data.encoded(k) for k in range(8)] == [people.encoded(k) for k in range(8)]
+    assert len({data.path(k) for k in range(8)}) == 8
+
+
+def test_a_shard_replaced_by_an_older_one_of_its_size_has_its_own_labels(people, write, tmp_path):
+    for name in ("shards", "other"):
+        write(f"webdataset:path={tmp_path / name}", people)
+        people.labels = people.labels[::-1].copy()
+    index = next((tmp_path / "shards").glob("*.index")).read_bytes()
+    assert open_shards(tmp_path / "shards").labels.tolist() == people.labels.tolist()
+    assert next((tmp_path / "shards").glob("*.index")).read_bytes() == index  # the one that was written
+    for shard in (tmp_path / "other").glob("*.tar"):
+        os.utime(shard, (0, 0))
+        shutil.copy2(shard, tmp_path / "shards")
+    assert open_shards(tmp_path / "shards").labels.tolist() == people.labels[::-1].tolist()
+
+
 def test_the_index_is_kept_and_made_anew_when_a_shard_changes(tmp_path, monkeypatch):
     shard = write_tar(tmp_path / "a.tar", sample("x"))
     assert len(open_shards(shard)) == 1
@@ -144,6 +167,10 @@ def test_folders_hidden_files_and_notes_are_no_samples(tmp_path):
         (sample("a") + sample("b") + sample("a"), r"byte 4096: the key 'a' comes twice, first at byte 0"),
         (sample("a") + sample("a", b"1"), r"byte 2048: 'a\.jpg' comes twice, first at byte 0"),
         ([("a.jpg", b"x")], r"byte 0: the sample 'a' has no \.cls or \.json"),
+        (
+            [("a.avif", b"x"), ("a.json", b'{"label": 1}')],
+            r"byte 0: the sample 'a' has no image \(\.bmp, .* are read\)",
+        ),
         ([("a.cls", b"1")], r"byte 0: the sample 'a' has no image"),
         ([*sample("a"), ("a.png", b"x")], r"the sample 'a' has several images"),
         (sample("a", b"-1"), r"byte 1024: 'a\.cls' holds '-1', not a whole number"),
