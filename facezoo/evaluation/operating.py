@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.evaluation.intervals import LEVEL, error_bound
-from facezoo.evaluation.metrics import RULE_OF_THREE, Tally, eer, tar_at_far
+from facezoo.evaluation.metrics import Tally, eer, tar_at_far
 from facezoo.evaluation.pair_counts import PairCounts
 from facezoo.evaluation.report import Interval
 from facezoo.evaluation.verification import far_name
@@ -71,12 +71,12 @@ KINDS = ("threshold", "fmr", "fnmr")
 def _without_error(counts: PairCounts, fmr: float, fnmr: float) -> dict[str, Interval]:
     """Where no error was seen, every resample repeats it: the rule of three stands instead."""
     found = {}
-    for kind, rate, trials, what in (
-        ("fmr", fmr, counts.impostor_pairs, "impostor pairs"),
-        ("fnmr", fnmr, int((counts.sizes > 1).sum()), "identities"),
+    for kind, rate, trials in (
+        ("fmr", fmr, counts.impostor_trials),
+        ("fnmr", fnmr, int((counts.sizes > 1).sum())),
     ):
         if rate == 0:
-            found[kind] = Interval(0.0, error_bound(trials), LEVEL, f"rule of three, no error in {trials:,} {what}")
+            found[kind] = Interval(0.0, error_bound(trials), LEVEL, f"rule of three, no error in {trials:,} identities")
     return found
 
 
@@ -86,8 +86,9 @@ def sample_warnings(counts: PairCounts, target: float, matches: float) -> tuple[
     words = []
     if pairs * target < 1:
         words.append(
-            f"not measurable: {pairs:,} impostor pairs show an FMR below {RULE_OF_THREE / pairs:.1e} at best (95 %, "
-            f"rule of three); {math.ceil(1 / target):,} pairs or more are needed, such as of "
+            f"not measurable: {pairs:,} impostor pairs of {people:,} people show an FMR below "
+            f"{error_bound(counts.impostor_trials):.1e} at best (95 %, rule of three, people being "
+            f"the trials); {math.ceil(1 / target):,} pairs or more are needed, such as of "
             f"{_photos_for(1 / target):,} photos"
         )
     elif pairs * target < RULE_OF_THIRTY:

@@ -78,6 +78,11 @@ class PairCounts:
         return photos * (photos - 1) // 2 - self.genuine_pairs
 
     @property
+    def impostor_trials(self) -> int:
+        """How much of the impostor pairs is independent evidence: never more than there are people."""
+        return min(self.impostor_pairs, len(self.sizes))
+
+    @property
     def failed_genuine(self) -> NDArray[np.float64]:
         """Weight of the genuine pairs of each identity with a photo without a face, (I,)."""
         seen = np.bincount(self.identity[~self.failed], minlength=len(self.sizes)).astype(np.float64)
