@@ -6,6 +6,7 @@ from pathlib import Path
 
 from facezoo.cli.app import print_json
 from facezoo.cli.data import commands
+from facezoo.cli.outputs import check_folder, check_list
 from facezoo.types import InputError
 
 
@@ -27,6 +28,7 @@ def clean(
     batch_size: int = 32,
     device: str = "cpu",
     seed: int = 0,
+    force: bool = False,
     json: bool = False,
 ) -> None:
     """Look for images of other people, identities that are one person, and photos that are there twice.
@@ -51,6 +53,7 @@ def clean(
         batch_size: crops per forward pass.
         device: of a torch model.
         seed: of what is drawn to find thresholds.
+        force: write into a folder that holds other files.
         json: print as JSON.
     """
     from facezoo.cli.models import load_model
@@ -62,6 +65,7 @@ def clean(
     if shown < 0:
         raise InputError(f"--shown is {shown}, it must be 0 or more")
     limits = Limits(outlier_precision, merge_precision, outlier_cosine, merge_cosine, copy_cosine, copy_likeness)
+    check_folder(out, force, "embeddings")
     source = open_dataset(data)
     embed, digest = load_model(model, contract, batch_size, device)
     found = find(source, embed, digest, out / "embeddings", limits, seed)
@@ -79,20 +83,23 @@ def clean(
 
 
 @commands.command
-def apply(data: str, decisions: Path, out: Path, /, *, json: bool = False) -> None:
+def apply(data: str, decisions: Path, out: Path, /, *, force: bool = False, json: bool = False) -> None:
     """Write the list that decisions of a review lead to; the data stay as they are.
 
     Args:
         data: the dataset that was reviewed.
         decisions: decisions.json or decisions.csv, as the review page saves it.
         out: the list.
+        force: replace a list that is there.
         json: print as JSON.
     """
     from facezoo.curation.decisions import apply as write
     from facezoo.curation.decisions import read_decisions
     from facezoo.data.opening import open_dataset
 
-    done = write(open_dataset(data), data, read_decisions(decisions), out)
+    source = open_dataset(data)
+    check_list(out, force, source, data)
+    done = write(source, data, read_decisions(decisions), out)
     if json:
         print_json(vars(done))
         return
@@ -114,6 +121,7 @@ def audit(
     batch_size: int = 32,
     device: str = "cpu",
     seed: int = 0,
+    force: bool = False,
     json: bool = False,
 ) -> None:
     """Tell which identities of a benchmark are in a training set.
@@ -134,6 +142,7 @@ def audit(
         batch_size: crops per forward pass.
         device: of a torch model.
         seed: of test identities that are drawn to tell what strangers reach, if there are very many.
+        force: write into a folder that holds other files.
         json: print as JSON.
     """
     from facezoo.cli.models import load_model
@@ -149,6 +158,7 @@ def audit(
 
     if shown < 0:
         raise InputError(f"--shown is {shown}, it must be 0 or more")
+    check_folder(out, force, "test")
     source = open_dataset(train)
     embed, digest = load_model(model, contract, batch_size, device)
     photos = open_probes(test, embed, digest, out / "test", lambda: FaceAnalyzer(detector).locate, detector)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from facezoo.cli.data import commands
+from facezoo.cli.outputs import check_output
 
 if TYPE_CHECKING:
     from facezoo.data.transforms import Row
@@ -27,6 +28,7 @@ def preview(
     size: int = 112,
     draws: int = 3,
     seed: int = 0,
+    force: bool = False,
 ) -> None:
     """Show what transforms do to crops of a dataset: a row for each, always applied, and rows of all in order.
 
@@ -41,6 +43,7 @@ def preview(
         size: height and width of the crops, pixels.
         draws: rows of the whole, as training would draw them.
         seed: other seeds give other crops and other draws.
+        force: replace a sheet or page that is there.
     """
     from facezoo.config import load_config
     from facezoo.data.opening import open_dataset
@@ -54,7 +57,9 @@ def preview(
         raise InputError(f"--draws is {draws}, it must be 0 or more")
     if not specs and config is None:
         specs, draws = TRANSFORMS.names(), 0
-    rows = preview_rows(draw_crops(open_dataset(data), crops, size, seed), specs, draws, seed)
+    source = open_dataset(data)
+    check_output(out, force, source, data)
+    rows = preview_rows(draw_crops(source, crops, size, seed), specs, draws, seed)
     if out.suffix.lower() in PAGE:
         _write_page(out, data, rows)
     else:

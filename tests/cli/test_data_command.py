@@ -99,3 +99,24 @@ def test_bad_input_is_one_sentence(run, faces, model, tmp_path, command, message
     places = {"{faces}": faces, "{model}": model, "{out}": tmp_path / "o"}
     code, _, err = run("data", *(places.get(token, token) for token in command))
     assert code == 2 and message in err
+
+
+def test_what_is_there_is_replaced_by_force_alone_and_the_source_never(run, faces, tmp_path):
+    photo, notes = faces / "p00/0.png", tmp_path / "notes.txt"
+    notes.write_text("mine")
+    before = photo.read_bytes()
+    assert "--force" in run("data", "shallow", faces, notes)[2]
+    assert "--force" in run("data", "stats", faces, "--html", notes)[2]
+    assert "belongs to the data" in run("data", "preview", faces, photo, "--force")[2]
+    assert run("data", "filter", faces, tmp_path)[2].strip().endswith("is a folder; name a file to write")
+    assert photo.read_bytes() == before and notes.read_text() == "mine"
+    assert run("data", "shallow", faces, notes, "--force")[0] == 0
+    spec = f"list:path={notes},root={faces}"
+    assert "belongs to the data" in run("data", "filter", spec, notes, "--force")[2]
+
+
+def test_a_review_goes_into_a_folder_of_its_own(run, faces, model, tmp_path):
+    code, _, err = run("data", "clean", faces, model, faces)
+    assert code == 2 and "holds other files" in err
+    code, _, err = run("data", "audit", faces, faces, model, model)
+    assert code == 2 and "is a file" in err
