@@ -110,7 +110,7 @@ class Stats:
             "same_bytes": _copies_dict(self.same_bytes),
             "same_pixels": _copies_dict(self.same_pixels),
             "unreadable": {"count": self.unreadable.count, "first": list(self.unreadable.first)},
-            "left_out": self.problems.summary(),
+            "left_out": self.problems.summary() if self.problems else None,
         }
 
     def extremes(self, count: int) -> dict[str, list[int]]:
@@ -225,7 +225,7 @@ def rows(stats: Stats, names: Sequence[str]) -> dict[str, str]:
         "same bytes": _copies_words(stats.same_bytes),
         "same pixels": _copies_words(stats.same_pixels),
         "unreadable": f"{stats.unreadable.count:,}",
-        "left out by the reader": stats.problems.summary(),
+        "left out by the reader": stats.problems.summary() if stats.problems else "none",
     }
 
 

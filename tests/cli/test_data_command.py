@@ -47,7 +47,9 @@ def test_stats_prints_a_table_or_json_and_writes_a_page(run, faces, tmp_path):
     code, out, _ = run("data", "stats", faces, "--html", tmp_path / "s.html")
     assert code == 0 and "identities              50" in out and "PNG RGB (170)" in out
     assert "Extremes" in (tmp_path / "s.html").read_text()
-    assert json.loads(run("data", "stats", faces, "--json")[1])["images"] == 170
+    assert "left out by the reader  none" in out
+    facts = json.loads(run("data", "stats", faces, "--json")[1])
+    assert facts["images"] == 170 and facts["left_out"] is None
 
 
 def test_filter_split_and_shallow_write_lists_that_open(run, faces, tmp_path):
