@@ -112,10 +112,11 @@ def convert(
     try:
         with lock(staging.folder):
             digest, size = _look_at(data, options)
-            journal = {"data": digest, "format": _format(writer, target), **asdict(options)}
+            journal = {"data": digest, "files": data.stamp(), "format": _format(writer, target), **asdict(options)}
             ready = staging.read(READY) is not None and staging.holds(journal)
             if not ready or (staging.result / target.name).exists():
                 _check_target(writer.path.resolve(), target, force)
+                _check_alone(writer.alone, target)
             staging.begin(journal, anew=force)
             resumed = 0 if ready else _fill(data, writer, options, staging, workers, size, digest)
             staging.publish(force)
@@ -172,6 +173,12 @@ def _check_target(path: Path, target: Path, force: bool) -> None:
         )
     if (other := foreign(path, target)) is not None:
         raise InputError(f"{other}: is not of the dataset that would be replaced; move it away or name another place")
+
+
+def _check_alone(alone: str | None, target: Path) -> None:
+    others = [path.name for path in target.parent.glob(alone) if path != target] if alone else []
+    if others:
+        raise InputError(f"{target.parent}: holds {others[0]}, and such files need a folder each; name another folder")
 
 
 def _fill(

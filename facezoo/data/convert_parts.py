@@ -99,7 +99,9 @@ class PartWriter:
                 try:
                     sample = self.source.sample(number)
                 except InputError as error:
-                    raise InputError(f"{error}; repair it, or leave such images out with --unreadable skip") from None
+                    raise InputError(
+                        f"{error}; repair it, or leave such images out with --unreadable skip; then --force"
+                    ) from None
                 digests.extend(sample_digest(classes[sample.label], sample.data))
                 yield sample
 

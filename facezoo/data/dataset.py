@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from abc import ABC, abstractmethod
@@ -120,6 +121,10 @@ class Dataset(ABC):
         """Where the image lies, or would lie as a file: `identity/image.jpg`, forward slashes, no two alike."""
         return f"{self.classes[self.labels[index]]}/{index:09d}.jpg"
 
+    def stamp(self) -> str:
+        """Tells whether the files of the source have changed since; empty where the reader keeps no names of files."""
+        return ""
+
     def pairs(self) -> Pairs | None:
         """The pairs of samples that the source lists; None if it lists none."""
         return None
@@ -225,6 +230,14 @@ class FileDataset(Dataset):
         kept = self._open(root, labels, classes, entries, problems, check, unreadable, min_images)
         if len(kept) < len(names):
             self._names = names.take(kept)
+
+    def stamp(self) -> str:
+        digest = sha256()
+        for index in range(len(self)):
+            with contextlib.suppress(OSError):  # a missing file is told when it is read
+                found = os.stat(self.name(index))  # noqa: PTH116 - millions of files
+                digest.update(f"{found.st_size} {found.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
 
     def encoded(self, index: int) -> bytes:
         return read_file(self.name(index))

@@ -16,6 +16,7 @@ from facezoo import progress
 from facezoo.data.classes import read_classes
 from facezoo.data.dataset import Dataset
 from facezoo.data.folder import folder_name
+from facezoo.data.mapped import KEPT
 from facezoo.data.opening import open_dataset
 from facezoo.data.workers import spread
 from facezoo.image import SUFFIXES
@@ -113,7 +114,7 @@ def foreign(path: Path, folder: Path) -> Path | None:
                 images += 1
                 if inner.suffix.lower() not in SUFFIXES or images > manifest.images:
                     return inner
-        elif entry not in known:
+        elif entry not in known and entry.suffix != KEPT:
             return entry
     return None
 

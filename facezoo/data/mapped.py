@@ -17,6 +17,9 @@ from facezoo.files import whole_file
 from facezoo.types import InputError
 from facezoo.zoo.cache import cache_dir
 
+KEPT = ".index"
+"""Ending of what was found in a file and is kept beside it; it can be made anew."""
+
 
 class MappedFile:
     """The bytes of a file, mapped when first asked for, in every process anew: it can be pickled, forked and shared.
@@ -114,6 +117,6 @@ def _write(path: Path, stamp: list[int], tables: Iterable[NDArray[Any]]) -> None
 
 
 def _places(source: Path) -> Iterator[Path]:
-    yield source.with_name(f"{source.name}.index")
+    yield source.with_name(f"{source.name}{KEPT}")
     digest = hashlib.sha256(os.fsencode(source.absolute())).hexdigest()[:16]
-    yield cache_dir() / "indices" / f"{source.name}.{digest}.index"
+    yield cache_dir() / "indices" / f"{source.name}.{digest}{KEPT}"

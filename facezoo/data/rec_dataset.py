@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -193,6 +193,7 @@ class RecordIOWriter(Writer):
     """
 
     path: Path
+    alone: ClassVar[str | None] = "*.rec"  # the name of property is not the file's own
 
     @property
     def suffix(self) -> str:

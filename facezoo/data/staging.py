@@ -53,7 +53,7 @@ class Staging:
             changed = ", ".join(key for key in journal if found.get(key) != journal[key])
             raise InputError(
                 f"{self.target}: a conversion that was interrupted had another {changed}; "
-                "give it the same again to go on, or begin anew with --force"
+                "give it the same again to go on, or begin anew with --force, after a repair also"
             )
         if not self.holds(journal):
             self.remove()

@@ -154,8 +154,8 @@ class WebDatasetWriter(Writer):
         text = json.dumps({"__kind__": "wids-shard-index-v1", "wids_version": 1, "shardlist": listed}, indent=1)
         write_text(self.path / SHARD_LIST, text + "\n")
         names = write_classes(self.path, classes)
-        index = ship_index(Storage(str(self.path), (ENDING,)), LABEL)
-        return [*shards, self.path / SHARD_LIST, names, index]
+        ship_index(Storage(str(self.path), (ENDING,)), LABEL)  # notes when the shards were written: no part of the data
+        return [*shards, self.path / SHARD_LIST, names]
 
 
 def _add(stream: BinaryIO, path: str, data: bytes) -> None:

@@ -52,6 +52,7 @@ class Writer(ABC):
         path: what is written: a file or a folder.
         copies: whether `finish` copies the parts, which takes as much room again, instead of moving them.
         ordered: whether a reader gives the samples in the order in which they were written.
+        alone: pattern of files of which a folder holds one only, because they share the name of a file beside them.
         complete: whether every sample and class is written; a verification pack holds those of its pairs.
     """
 
@@ -59,6 +60,7 @@ class Writer(ABC):
     copies: ClassVar[bool] = True
     ordered: ClassVar[bool] = True
     complete: ClassVar[bool] = True
+    alone: ClassVar[str | None] = None
 
     @property
     def target(self) -> Path:
