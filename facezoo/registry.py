@@ -216,6 +216,8 @@ class Registry(Generic[T]):
             return adapter.validate_python(text)
         except ValidationError as error:
             why = error.errors()[0]["msg"]
+            if why.startswith("Invalid JSON"):
+                why += '; texts in a list stand in double quotes: ["a", "b"]'
             raise InputError(f"{self.kind} {name!r}: option {key}={text!r}: {why}") from None
 
     def _unknown(self, name: str, key: str, options: dict[str, inspect.Parameter]) -> str:

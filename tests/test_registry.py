@@ -3,7 +3,7 @@ from typing import Literal
 
 import pytest
 
-from facezoo.registry import Registry, options_of, parse_spec, without_option
+from facezoo.registry import DATASETS, Registry, options_of, parse_spec, without_option
 from facezoo.types import InputError
 
 
@@ -111,3 +111,8 @@ def test_an_apostrophe_inside_a_value_is_kept():
 )
 def test_an_option_can_be_taken_out_of_a_spec(spec, less):
     assert without_option(spec, "a") == less
+
+
+def test_a_list_without_double_quotes_is_told_of_them():
+    with pytest.raises(InputError, match="double quotes"):
+        DATASETS.create("multi:sets=['a','b']")

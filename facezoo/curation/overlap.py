@@ -169,10 +169,7 @@ def _null(centres: FloatArray, seed: int) -> tuple[float, float, FloatArray]:
     """
     if len(centres) > NULL:
         centres = centres[np.sort(np.random.default_rng(seed).choice(len(centres), NULL, replace=False))]
-    if TAIL * len(centres) * (len(centres) - 1) / 2 < LEAST:
-        raise InputError(
-            f"{len(centres)} test identities are too few to tell how near strangers come; {_least()} are needed"
-        )
+    check_enough(len(centres))
     products: NDArray[np.float32] = centres @ centres.T
     cosines = products[np.triu_indices(len(centres), 1)]
     start = float(np.quantile(cosines, 1 - TAIL))
@@ -182,8 +179,13 @@ def _null(centres: FloatArray, seed: int) -> tuple[float, float, FloatArray]:
     return start, max(fall, 1e-6), products.max(axis=1)
 
 
-def _least() -> int:
-    return int(np.ceil(np.sqrt(2 * LEAST / TAIL))) + 1
+def check_enough(identities: int) -> None:
+    """Refuse a test set of too few identities: before it is embedded, for that takes long."""
+    least = int(np.ceil(np.sqrt(2 * LEAST / TAIL))) + 1
+    if identities < least:
+        raise InputError(
+            f"{identities} test identities are too few to tell how near strangers come; {least} are needed"
+        )
 
 
 def write_overlap(found: Overlap, test: Probes, train_names: Sequence[str], out: Path) -> None:

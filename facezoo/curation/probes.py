@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from facezoo.curation.embeddings import embed_dataset
-from facezoo.curation.overlap import Probes, identities_of
+from facezoo.curation.overlap import Probes, check_enough, identities_of
 from facezoo.data.opening import open_dataset
 from facezoo.evaluation.features import Features
 from facezoo.evaluation.photos import Locate
@@ -39,14 +39,16 @@ def open_probes(
     name = parse_spec(text)[0]
     if name not in BENCHMARKS or name in DATASETS or Path(text).exists():
         data = open_dataset(text)
+        check_enough(len(data.classes))
         stored = embed_dataset(data, embed, model, folder)
         photos = [data.path(sample) for sample in range(len(data))]
         return Probes(data.classes, data.labels, stored[np.arange(len(data))], photos, data.read)
     benchmark = BENCHMARKS.create(text)
     if not isinstance(benchmark, Verification):
         raise InputError(f"{text}: whose photos show whom is known of verification benchmarks and datasets only")
+    names, labels = identities_of(benchmark)
+    check_enough(len(names))
     locate = locator() if needs_locate(benchmark) else None
     embedded = Features(folder, model, detector)(benchmark, embed, locate)
-    names, labels = identities_of(benchmark)
     photos = [photo.name for photo in benchmark.photos]
     return Probes(names, labels, unit(embedded.embeddings), photos, lambda k: benchmark.photos[k].read())

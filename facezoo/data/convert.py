@@ -17,6 +17,7 @@ from facezoo import progress
 from facezoo.data.classes import check_names
 from facezoo.data.convert_parts import PartWriter, Scan, Source
 from facezoo.data.dataset import Dataset
+from facezoo.data.folder import Folder
 from facezoo.data.manifest import (
     Digest,
     Manifest,
@@ -117,6 +118,8 @@ def convert(
             if not ready or (staging.result / target.name).exists():
                 _check_target(writer.path.resolve(), target, force)
                 _check_alone(writer.alone, target)
+                if isinstance(data, Folder) and target.is_relative_to(data.root.resolve()):
+                    raise InputError(f"{target}: lies in {data.root}, whose images it would become; name another place")
             staging.begin(journal, anew=force)
             resumed = 0 if ready else _fill(data, writer, options, staging, workers, size, digest)
             staging.publish(force)

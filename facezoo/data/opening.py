@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,8 @@ def open_writer(text: str) -> Writer:
     """
     if _is_spec(text, WRITERS):
         return WRITERS.create(text)
+    if (found := re.match(r"(\w+):\w+=", text)) and not Path(text).exists():
+        raise InputError(f"{text}: {found[1]!r} is no format; known: {', '.join(WRITERS.names())}")
     name = _by_ending(text, WRITTEN, "or write format:path=...") if Path(text).suffix else "folder"
     return WRITERS.factory(name)(Path(text))
 

@@ -364,3 +364,8 @@ def test_a_second_rec_of_a_folder_is_refused_before_anything_is_written(source, 
     for force in (False, True):
         with pytest.raises(InputError, match=r"holds a\.rec, and such files need a folder each"):
             convert(data, WRITERS.create(f"rec:path={tmp_path / 'b.rec'}"), force=force)
+
+
+def test_a_result_within_the_folder_it_is_made_from_is_refused(source):
+    with pytest.raises(InputError, match="whose images it would become"):
+        convert(open_dataset(str(source)), WRITERS.create(f"rec:path={source / 'train.rec'}"))

@@ -126,3 +126,8 @@ def test_of_a_folder_of_saved_splits_one_is_to_be_chosen(tmp_path):
         (tmp_path / split / "data-00000-of-00001.arrow").write_bytes(b"")
     with pytest.raises(InputError, match="holds several datasets; give one of its folders: test, train"):
         open_dataset(str(tmp_path))
+
+
+def test_a_format_misspelt_in_a_spec_makes_no_folder_of_that_name():
+    with pytest.raises(InputError, match=r"'webdatset' is no format; known: .*webdataset"):
+        open_writer("webdatset:path=shards")
