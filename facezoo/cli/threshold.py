@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -98,42 +99,52 @@ def threshold(
     embed = load_embedder(model, contract=stated, batch_size=batch_size, device=device, flip=flip)
     if write and not Path(model).is_file():
         raise InputError(f"--write: {model} is no model file, .onnx or .safetensors, that could be copied")
+    if write and write.suffix != Path(model).suffix:
+        raise InputError(f"--write {write}: a copy of {model} ends with {Path(model).suffix}, as the model does")
     locate = FaceAnalyzer(detector).locate if evaluation.needs_locate(made) else None
     embeddings_of = Features(features, model_digest(model, embed), detector) if features else evaluation.embed_photos
     embedded = embeddings_of(made, embed, locate)
     counts = made.count(embedded.embeddings, embedded.failed)
     points = operating_points(counts, targets, resamples, seed)
-    report = told(made.report(counts, embedded.embeddings), made, embed.contract, embedded)
+    first = points[0]
+    shown = first.threshold if first.measurable else None
+    report = told(made.report(counts, embedded.embeddings, shown), made, embed.contract, embedded)
     report = replace(report, tables={TITLE: point_rows(points), **report.tables})
+    if first.measurable:
+        words = "; ".join((_recommendation(first), *first.warnings))
+        # The page draws its line and picks its mistakes at `threshold` where there is one.
+        report = replace(
+            report,
+            metrics={"threshold": first.threshold, **report.metrics},
+            protocol={"recommended": words, **report.protocol},
+        )
     extrapolated = [_extrapolated(counts, point, resamples, seed) for point in points if not point.measurable]
     if extrapolated:
         report = replace(report, protocol={**report.protocol, "extrapolated": "; ".join(extrapolated)})
     if calibrate:
         fitted = _calibration(counts, made, embedded, calibration, embed.contract, seed)
         fitted.write(calibrate)
-    if write:
-        if not points[0].measurable:
-            raise InputError(f"--write: nothing written, FMR {targets[0]:g} is {points[0].warnings[0]}")
-        write_contract(Path(model), write, replace(embed.contract, threshold=points[0].threshold))
+    if write and first.measurable:
+        write_contract(Path(model), write, replace(embed.contract, threshold=first.threshold))
     if out:
         evaluation.write_json([report], out)
     if html:
         write_html([report], html, [made])
     if json:
-        print_json(
-            {"recommended": asdict(points[0]), "points": [asdict(point) for point in points], **report.to_dict()}
-        )
-        return
-    _print(report, points)
-    for line in extrapolated:
-        print(line)
-    if calibrate:
-        print(
-            f"{calibrate}: {calibration} calibration, Cllr {fitted.cllr:.4f} bit on people it was not fitted to "
-            f"(the scores allow {fitted.min_cllr:.4f})"
-        )
-    if write:
-        print(f"{write}: a copy of the model that states the threshold {points[0].threshold:.4f}")
+        print_json({"recommended": asdict(first), "points": [asdict(point) for point in points], **report.to_dict()})
+    else:
+        _print(report, points)
+        for line in extrapolated:
+            print(line)
+        if calibrate:
+            print(
+                f"{calibrate}: {calibration} calibration, Cllr {fitted.cllr:.4f} bit on people it was not fitted to "
+                f"(the scores allow {fitted.min_cllr:.4f})"
+            )
+        if write and first.measurable:
+            print(f"{write}: a copy of the model that states the threshold {first.threshold:.4f}")
+    if write and not first.measurable:
+        raise InputError(f"--write: no model written, FMR {first.target:g} is {first.warnings[0]}")
 
 
 TITLE = "Thresholds"
@@ -161,7 +172,6 @@ def _calibration(
 
 
 def _print(report: Report, points: list[Point]) -> None:
-    from facezoo.evaluation.operating import angle, squared_distance
     from facezoo.evaluation.report import NO_FACE, aligned_columns
 
     words = report.protocol
@@ -180,10 +190,7 @@ def _print(report: Report, points: list[Point]) -> None:
     print(aligned_columns(rows))
     first = points[0]
     if first.measurable:
-        print(
-            f"recommended for FMR {first.target:g}: cosine {first.threshold:.4f} and above (squared L2 distance "
-            f"{squared_distance(first.threshold):.4f} and below, angle {angle(first.threshold):.2f} degrees and below)"
-        )
+        print(f"recommended for FMR {first.target:g}: {_recommendation(first)}")
     else:
         print(f"no threshold is recommended for FMR {first.target:g}")
     for point in points:
@@ -193,6 +200,19 @@ def _print(report: Report, points: list[Point]) -> None:
         if title != TITLE:
             print(f"\n{title}")
             print(aligned_columns([[_cell(value) for value in row] for row in table]))
+
+
+def _recommendation(point: Point) -> str:
+    """The threshold in the measures of other projects, rounded to the strict side: what is typed in keeps the FMR."""
+    from facezoo.evaluation.operating import angle, squared_distance
+
+    cosine = math.ceil(point.threshold * 1e4) / 1e4
+    squared = math.floor(squared_distance(point.threshold) * 1e4) / 1e4
+    degrees = math.floor(angle(point.threshold) * 100) / 100
+    return (
+        f"cosine {cosine:.4f} and above (squared L2 distance {squared:.4f} and below, "
+        f"angle {degrees:.2f} degrees and below)"
+    )
 
 
 def _range(interval: Interval | None, form: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from facezoo.data.classes import numbered
 from facezoo.data.dataset import FileDataset, Names
 from facezoo.data.list_lines import read_lines
-from facezoo.data.problems import Finding
+from facezoo.data.problems import Finding, Labels
 from facezoo.registry import DATASETS
 from facezoo.types import InputError
 
@@ -63,8 +63,32 @@ class ListFile(FileDataset):
                 )
             kept = np.delete(np.arange(len(names)), absent)
             names, values = names.take(kept), values[kept]
+        if missing != "unchecked":
+            problems["repeated"] = _repeated(path, names, values)
         classes, problems["gaps"] = numbered(path, values)
         super().__init__(root, names, values, classes, entries, problems, check, unreadable, min_images)
+
+
+def _repeated(path: Path, names: Names, values: Labels) -> Finding:
+    """Images that are listed again.
+
+    Raises:
+        InputError: one has two labels.
+    """
+    hashes = np.fromiter((hash(names.raw(i)) for i in range(len(names))), np.int64, len(names))
+    order = np.argsort(hashes, kind="stable")
+    alike = np.flatnonzero(np.diff(hashes[order]) == 0)
+    pairs = [
+        (first, again)
+        for first, again in zip(order[alike].tolist(), order[alike + 1].tolist())
+        if names.raw(first) == names.raw(again)
+    ]
+    for first, again in pairs:
+        if values[first] != values[again]:
+            raise InputError(
+                f"{path}: {names[first]!r} is listed with the labels {values[first]} and {values[again]}; keep one line"
+            )
+    return Finding.of(names[again] for _, again in pairs)
 
 
 def _absent(root: Path, names: Names) -> np.ndarray:

@@ -48,6 +48,7 @@ class Problems:
         unreadable: files that do not decode, left out; they are looked for with check=true only.
         stray: images outside of any identity folder, left out.
         empty: identity folders without an image; they make no class.
+        repeated: images listed more than once, all with the same label; they stay.
         gaps: integer labels between 0 and the largest that have no image; the others moved up.
         small: identities with fewer than min_images images, left out with their images.
     """
@@ -58,6 +59,7 @@ class Problems:
     unreadable: Finding = NOTHING
     stray: Finding = NOTHING
     empty: Finding = NOTHING
+    repeated: Finding = NOTHING
     gaps: Finding = NOTHING
     small: Finding = NOTHING
 
@@ -73,6 +75,7 @@ class Problems:
         words = {
             "blank_lines": "blank lines skipped",
             "missing": "missing files left out",
+            "repeated": "images listed again",
             "unreadable": "unreadable files left out",
             "stray": "images outside of identity folders left out",
             "empty": "empty identity folders",

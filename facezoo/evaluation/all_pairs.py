@@ -17,6 +17,7 @@ from facezoo.evaluation.operating import (
     group_counts,
     operating_points,
     pair_intervals,
+    sample_warnings,
 )
 from facezoo.evaluation.pair_counts import KEEP, Equal, PairCounts, count_pairs
 from facezoo.evaluation.photos import Photo
@@ -92,8 +93,12 @@ class AllPairs:
         counts = self.count(embeddings, failed)
         return self.report(counts, embeddings)
 
-    def report(self, counts: PairCounts, embeddings: FloatArray) -> Report:
-        """As `score`, from counts that were taken already."""
+    def report(self, counts: PairCounts, embeddings: FloatArray, threshold: float | None = None) -> Report:
+        """As `score`, from counts that were taken already.
+
+        Args:
+            threshold: at which mistakes are shown; that of the strictest FAR measured unless given.
+        """
         tallied = counts.tally()
         metrics: dict[str, float | None] = {
             "eer": eer(tallied),
@@ -106,13 +111,14 @@ class AllPairs:
             tar = rates[f"tar@far={far}"]
             metrics[f"fnmr@fmr={far}"] = None if tar is None else 1 - tar
         thresholds = [value for key, value in rates.items() if key.startswith("threshold") and value is not None]
+        shown = max(thresholds, default=None) if threshold is None else threshold
         report = Report(
             self.name,
             metrics,
             self._intervals(counts, tallied, metrics),
             {"roc": thinned_roc(tallied), "histogram": _histogram(tallied)},
-            self._protocol(counts) | unmeasurable,
-            self._mistakes(counts, max(thresholds, default=None)),
+            self._protocol(counts) | unmeasurable | self._warnings(counts, rates),
+            self._mistakes(counts, shown),
             tables=self._suspects(counts, embeddings),
         )
         for part in self.parts:
@@ -135,6 +141,17 @@ class AllPairs:
                 found[f"fnmr@fmr={key}"] = none
                 found[f"tar@far={key}"] = Interval(1 - none.high, 1.0, none.level, none.method)
         return {key: interval for key, interval in found.items() if metrics.get(key) is not None}
+
+    def _warnings(self, counts: PairCounts, rates: Mapping[str, float | None]) -> dict[str, str]:
+        """What the numbers of errors and people forbid to conclude, by FAR that is measured."""
+        impostors = counts.totals()[1]
+        measured = {far: rates.get(f"fmr@far={far_name(far)}") for far in self.fars}
+        found = {
+            f"caution at far={far_name(far)}": "; ".join(sample_warnings(counts, far, fmr * impostors))
+            for far, fmr in measured.items()
+            if fmr is not None
+        }
+        return {key: words for key, words in found.items() if words}
 
     def _protocol(self, counts: PairCounts) -> dict[str, str | int | float]:
         missed = int(counts.failed.sum())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -37,12 +38,9 @@ def _points(photo: Photo) -> list[list[float]] | None:
 
 
 def list_digest(benchmark: Any) -> str:
-    """Of everything else that is listed: pairs, folds, identities, galleries, templates."""
+    """Of everything else that is listed: pairs, folds, identities, galleries, templates, those of groups too."""
     digest = sha256()
-    if is_dataclass(benchmark):
-        for field in fields(benchmark):
-            if field.name not in ("photos", "parts"):
-                _update(digest, getattr(benchmark, field.name))
+    _update(digest, benchmark)
     return digest.hexdigest()[:DIGITS]
 
 
@@ -52,6 +50,14 @@ def _update(digest: Any, value: Any) -> None:
         kind = np.float64 if value.dtype.kind == "f" else np.int64
         digest.update(f"{value.shape}".encode())
         digest.update(np.ascontiguousarray(value, kind).tobytes())
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            digest.update(str(name).encode())
+            _update(digest, part)
     elif isinstance(value, (tuple, list)):
         for part in value:
             _update(digest, part)
+    elif is_dataclass(value):
+        for field in fields(value):
+            if field.name not in ("photos", "parts", "notes"):
+                _update(digest, getattr(value, field.name))

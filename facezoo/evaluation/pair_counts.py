@@ -107,7 +107,9 @@ class PairCounts:
             np.bincount(place[kind_of == kind], weight[kind_of == kind], len(distinct)).astype(np.float64)
             for kind in (0, 1)
         )
-        return Tally(distinct, genuine, impostor, *self.totals())
+        # Summed as the rates are, so that no rejected pair means an FNMR of exactly 0, also of weights like 1/3.
+        genuine_total = float(np.cumsum(genuine[::-1])[-1] + self.failed_genuine.sum())
+        return Tally(distinct, genuine, impostor, genuine_total, self.totals()[1])
 
     def settled(self, embeddings: FloatArray, fars: Sequence[float]) -> PairCounts:
         """With every score that may decide at the targets computed again in float64, so that ties and counts there

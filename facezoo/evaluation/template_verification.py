@@ -78,8 +78,13 @@ def verify_templates(
     }
     intervals = _intervals(len(vectors), left[same], right[same], scores[same], metrics, resamples, seed)
     mistakes: tuple[Mistake, ...] = ()
-    if names:
+    threshold = next(
+        (t for far in FARS[::-1] if (t := metrics.get(f"threshold@far={far_name(far)}")) is not None), None
+    )
+    if names and threshold is not None:
         chosen = _worst(scores, same, impostor[-min(MISTAKES, len(impostor))])
+        chosen = chosen[(scores[chosen] >= threshold) != same[chosen]]
+        words["mistakes shown"] = f"at the threshold {threshold:.4g}, of the strictest FAR measured"
         mistakes = tuple(Mistake(names[left[k]], names[right[k]], bool(same[k]), float(scores[k])) for k in chosen)
     rows: list[tuple[str | float | None, ...]] = [("FAR", "TAR", "FMR met", "threshold")]
     rows += [(far, *(metrics.get(f"{kind}@far={far_name(far)}") for kind in KINDS)) for far in FARS]

@@ -193,3 +193,15 @@ def test_real_lists_open_whole(data_root, name, images, identities):
     data = open_list(data_root / f"{name}.txt")
     assert (len(data), len(data.classes)) == (images, identities) and not data.problems
     assert data.read(images - 1).shape == (112, 112, 3)
+
+
+def test_an_image_listed_twice_is_counted_and_one_with_two_labels_is_refused(tmp_path):
+    for name in "ab":
+        write_image(tmp_path / f"{name}.png", np.full((4, 4, 3), ord(name), np.uint8))
+    listed = tmp_path / "list.txt"
+    listed.write_text("a.png 0\nb.png 1\na.png 0\n")
+    data = DATASETS.create(f"list:path={listed}")
+    assert len(data) == 3 and str(data.problems.repeated) == "1 (a.png)"
+    listed.write_text("a.png 0\nb.png 1\na.png 1\n")
+    with pytest.raises(InputError, match=r"'a\.png' is listed with the labels 0 and 1; keep one line"):
+        DATASETS.create(f"list:path={listed}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import multiprocessing
@@ -9,7 +10,9 @@ import os
 import pickle
 import shutil
 import tarfile
+import threading
 from hashlib import sha256
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import fsspec
@@ -19,10 +22,13 @@ from fsspec.implementations.local import LocalFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from facezoo.data.convert import convert
+from facezoo.data.opening import open_dataset
 from facezoo.data.samplers import Blocks
 from facezoo.data.shard_index import SHARD_LIST
 from facezoo.data.storage import expand
-from facezoo.registry import DATASETS
+from facezoo.image import write_image
+from facezoo.registry import DATASETS, WRITERS
 from facezoo.types import InputError
 
 FILES = Path(__file__).parent / "files"
@@ -390,3 +396,24 @@ def test_a_url_in_memory_is_walked_once_and_then_its_index_is_kept(people, write
 def test_an_unknown_kind_of_url_is_one_sentence():
     with pytest.raises(InputError, match="nothing://x: "):
         open_shards("nothing://x")
+
+
+def test_shards_are_read_through_http_from_a_server_without_ranges(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEZOO_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "faces" / "ada").mkdir(parents=True)
+    write_image(tmp_path / "faces" / "ada" / "1.png", np.full((8, 8, 3), 7, np.uint8))
+    convert(open_dataset(str(tmp_path / "faces")), WRITERS.create(f"webdataset:path={tmp_path / 'shards'}"))
+    handler = functools.partial(SilentHandler, directory=str(tmp_path / "shards"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/shard-000000.tar"
+        try:
+            data = DATASETS.create(f"webdataset:path='{url}',cache={tmp_path / 'copies'}")
+            assert (data.read(0) == 7).all()
+        finally:
+            server.shutdown()
+
+
+class SilentHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        """The test's output stays clean."""

@@ -141,3 +141,14 @@ def test_wilson_is_the_interval_of_the_book():
     assert wilson(0, 10) == pytest.approx((0, 0.2775), abs=1e-4)
     with pytest.raises(InputError, match="trials"):
         wilson(0, 0)
+
+
+def test_no_error_is_exactly_none_where_identities_count_alike():
+    generator = np.random.default_rng(0)
+    identity = np.repeat(np.arange(60), generator.integers(2, 9, 60))
+    embeddings = np.eye(60)[identity] + 0.01 * generator.normal(size=(len(identity), 60))
+
+    point = operating_points(count_pairs(embeddings, identity, equal="identities"), [0.01], 20)[0]
+
+    assert point.fnmr == 0
+    assert point.intervals["fnmr"].high == pytest.approx(3 / 60)

@@ -11,12 +11,14 @@ from scipy.io import savemat
 from facezoo.data.pairs import PairList
 from facezoo.evaluation.by_group import ByGroup
 from facezoo.evaluation.compat import if_val
+from facezoo.evaluation.digests import list_digest
 from facezoo.evaluation.landmark_files import five_of_68, five_of_106, read_points
 from facezoo.evaluation.pairs import read_person_pairs
 from facezoo.evaluation.photos import Crops, Photo
 from facezoo.evaluation.report import NO_FACE
 from facezoo.evaluation.sets.agedb import read_splits
 from facezoo.evaluation.sets.listed import Listed, verification
+from facezoo.evaluation.verification import Verification
 from facezoo.image import write_image
 from facezoo.registry import BENCHMARKS
 from facezoo.types import Contract, InputError
@@ -406,3 +408,12 @@ def test_zoom_is_for_crops(tmp_path):
     assert benchmark.notes["zoom"].startswith("crops scaled to 128")
     with pytest.raises(InputError, match="zoom=64 is less"):
         Crops([], Contract(), "arcface").crop(Photo("x", np.zeros((112, 112, 3), np.uint8), zoom=64))
+
+
+def test_the_digest_of_the_lists_tells_groups_apart(tmp_path):
+    pairs = [
+        Verification("x", [], *np.array([[0, 2], [1, 3]]), np.array(same), 1) for same in ([True, False], [False, True])
+    ]
+    whole, part = ({"a": pairs[0], "b": pairs[1]}, {"a": pairs[0]})
+    digests = {list_digest(ByGroup("rfw", groups)) for groups in (whole, part, {"a": pairs[1]})}
+    assert len(digests) == 3
