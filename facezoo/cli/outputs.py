@@ -58,7 +58,13 @@ def check_folder(out: Path, force: bool, own: str) -> None:
 
 def _is_read(out: Path, source: Dataset, of: str) -> bool:
     from facezoo.data.dataset import FileDataset
+    from facezoo.data.multi import Multi
+    from facezoo.data.subset import Subset
 
+    if isinstance(source, Multi):
+        return any(_is_read(out, part, spec) for part, spec in zip(source.sets, source.specs))
+    if isinstance(source, Subset) and _is_read(out, source.base, source.of):
+        return True
     for path in _named(of):
         inside = path.is_dir() and path in out.parents
         # The root of a list is often the folder in which one works: only its images are the data.

@@ -42,7 +42,7 @@ class Multi(Dataset):
             raise InputError(f"multi: {len(weights)} weights for {len(sets)} sets; give one to each")
         if weights is not None and not all(0 < weight < float("inf") for weight in weights):
             raise InputError(f"multi: weights are {weights}, they must be above 0; leave a set out instead")
-        self.sets: list[Dataset] = [open_dataset(spec) for spec in sets]
+        self.specs, self.sets = list(sets), [open_dataset(spec) for spec in sets]
         lengths = [len(data) for data in self.sets]
         self._starts = np.concatenate([[0], np.cumsum(lengths)])
         offsets = np.cumsum([0, *(len(data.classes) for data in self.sets)])

@@ -110,6 +110,8 @@ def test_what_is_there_is_replaced_by_force_alone_and_the_source_never(run, face
     assert "--force" in run("data", "shallow", faces, notes)[2]
     assert "--force" in run("data", "stats", faces, "--html", notes)[2]
     assert "belongs to the data" in run("data", "preview", faces, photo, "--force")[2]
+    several = f'multi:sets=["folder:root={faces}"]'
+    assert "belongs to the data" in run("data", "preview", several, photo, "--force")[2]
     assert run("data", "filter", faces, tmp_path)[2].strip().endswith("is a folder; name a file to write")
     assert photo.read_bytes() == before and notes.read_text() == "mine"
     assert run("data", "shallow", faces, notes, "--force")[0] == 0
