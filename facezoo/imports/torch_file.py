@@ -248,6 +248,8 @@ class _Rebuild:
         if storage.dtype == torch.uint8 and len(rest) > 2:  # untyped: the type stands among the rest
             dtype = next((getattr(torch, n.path.removeprefix("torch."), dtype) for n in rest if _is_dtype(n)), dtype)
         count = storage.count * storage.dtype.itemsize // dtype.itemsize
+        if not isinstance(size, tuple) or not isinstance(stride, tuple):
+            raise InputError(f"{self.path}: a tensor without a shape; the file is damaged")
         numbers = (offset, *size, *stride)
         if len(size) != len(stride) or not all(isinstance(n, int) and n >= 0 for n in numbers):
             raise InputError(f"{self.path}: a tensor of shape {size} and strides {stride}; the file is damaged")
