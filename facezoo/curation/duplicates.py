@@ -13,14 +13,13 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from facezoo import progress
 from facezoo.align import fit
 from facezoo.curation.embeddings import Embeddings
 from facezoo.curation.outliers import groups
 from facezoo.data.dataset import Dataset
+from facezoo.data.pairs import joined
 from facezoo.data.problems import Labels
 from facezoo.evaluation.run import Embed
 from facezoo.image import decode_image, encode_jpeg
@@ -190,7 +189,6 @@ def _joined(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     """Samples that hang together, each group rising."""
     edges = np.array(list(pairs), np.int64).reshape(-1, 2)
     samples, codes = np.unique(edges, return_inverse=True)
-    ends = codes.reshape(-1, 2).T
-    graph = coo_array((np.ones(len(edges)), ends), shape=(len(samples), len(samples)))
-    count, group = connected_components(graph, directed=False)
-    return [samples[group == number].tolist() for number in range(count)] if len(edges) else []
+    left, right = codes.reshape(-1, 2).T
+    group = joined(left, right, len(samples))
+    return [samples[group == number].tolist() for number in np.unique(group)]

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from facezoo.curation.merges import nearest
+from facezoo.data.pairs import joined
 from facezoo.data.problems import Labels
 from facezoo.evaluation.verification import Verification
 from facezoo.files import write_text
@@ -116,8 +115,7 @@ def identities_of(benchmark: Verification) -> tuple[list[str], Labels]:
         labels = np.unique(benchmark.identity, return_inverse=True)[1]
     else:
         same = np.asarray(benchmark.same, bool)
-        ends = np.asarray(benchmark.left)[same], np.asarray(benchmark.right)[same]
-        labels = connected_components(coo_array((np.ones(same.sum()), ends), shape=(count, count)), directed=False)[1]
+        labels = joined(np.asarray(benchmark.left)[same], np.asarray(benchmark.right)[same], count)
     first = np.unique(labels, return_index=True)[1]
     names = [benchmark.photos[k].name for k in first]
     return [name.rpartition("/")[0] or name for name in names], labels.astype(np.int64)

@@ -71,6 +71,9 @@ class Multi(Dataset):
         chosen = [None if array is None else array.tobytes().hex() for array in (self.weights, self.spaces)]
         return sha256(repr((parts, chosen)).encode()).hexdigest()
 
+    def stamp(self) -> str:
+        return " ".join(data.stamp() for data in self.sets)
+
     def _of(self, index: int) -> tuple[int, int]:
         """The set, and the place in it."""
         index = range(len(self))[index]

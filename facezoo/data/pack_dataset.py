@@ -10,15 +10,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from facezoo.data.classes import numbered
 from facezoo.data.dataset import Dataset
 from facezoo.data.framed import Framed, read_framed, write_framed
 from facezoo.data.mapped import MappedFile
 from facezoo.data.pack import MAX_PACK_BYTES, distinct, read_pack
-from facezoo.data.pairs import Pairs, draw_pairs, read_pairs
+from facezoo.data.pairs import Pairs, draw_pairs, joined, read_pairs
 from facezoo.data.problems import Labels
 from facezoo.data.writer import Encoded, Part, Writer
 from facezoo.files import whole_file
@@ -97,9 +95,7 @@ def _places(file: MappedFile, images: Sequence[bytes]) -> NDArray[np.int64] | No
 
 def _components(pairs: Pairs, count: int) -> Labels:
     """Labels (N,) of images that genuine pairs connect, numbered by first appearance."""
-    left, right = pairs.left[pairs.same], pairs.right[pairs.same]
-    graph = coo_array((np.ones(len(left), bool), (left, right)), (count, count))
-    found = connected_components(graph, directed=False)[1]
+    found = joined(pairs.left[pairs.same], pairs.right[pairs.same], count)
     _, first, labels = np.unique(found, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[labels].astype(np.int64)
 

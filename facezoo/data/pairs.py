@@ -32,6 +32,15 @@ class Pairs(NamedTuple):
         return Pairs(place[self.left[whole]], place[self.right[whole]], self.same[whole])
 
 
+def joined(left: NDArray[np.integer[Any]], right: NDArray[np.integer[Any]], count: int) -> NDArray[np.intp]:
+    """A number (N,) for each of `count` items, the same for those that a chain of pairs (P,) connects."""
+    from scipy.sparse import coo_array  # here: who reads other data need not wait for it
+    from scipy.sparse.csgraph import connected_components
+
+    links = coo_array((np.ones(len(left), bool), (left, right)), shape=(count, count))
+    return connected_components(links, directed=False)[1].astype(np.intp)
+
+
 @dataclass(frozen=True, eq=False)
 class PairList:
     """Names of the photos of each pair, in the order of the file.

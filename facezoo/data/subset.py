@@ -70,6 +70,9 @@ class Subset(Dataset):
         path = self.base.path(int(self.samples[index]))
         return f"{self.classes[self.labels[index]]}/{path}" if self._moved[index] else path
 
+    def stamp(self) -> str:
+        return self.base.stamp()
+
     def digest(self) -> str:
         digest = sha256((super().digest() + self.base.digest()).encode())
         digest.update(self.samples.tobytes())

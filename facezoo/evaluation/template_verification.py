@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from facezoo.data.pairs import joined
 from facezoo.evaluation.intervals import trial_intervals
 from facezoo.evaluation.metrics import auc, eer, min_dcf
 from facezoo.evaluation.report import Interval, Mistake, Report
@@ -105,11 +106,8 @@ def _intervals(
     thresholds = {name: threshold for name, threshold in found.items() if threshold is not None}
     if not thresholds:
         return {}
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
 
-    links = coo_array((np.ones(len(left)), (left, right)), shape=(templates, templates))
-    identity = connected_components(links, directed=False)[1][left]
+    identity = joined(left, right, templates)[left]
     scores = scores.astype(np.float64)  # a threshold just above a float32 score is none in float32
     hits = {name: scores >= threshold for name, threshold in thresholds.items()}
     return trial_intervals(hits, identity, "identities at a fixed threshold", resamples, seed)
