@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,13 @@ import torch
 from facezoo import distributed
 from facezoo.align import template_points
 from facezoo.checkpoint import load_model, load_weights
-from facezoo.config import Config
+from facezoo.config import Config, ModelConfig
 from facezoo.data.dataset import Dataset
 from facezoo.data.opening import open_dataset
 from facezoo.data.samplers import Sampler
 from facezoo.data.transforms import create_transforms
 from facezoo.head_file import HeadFile
-from facezoo.heads import create_embedding_losses, create_head
+from facezoo.heads import Classifier, create_embedding_losses, create_head
 from facezoo.optim import lr_at, parameter_groups
 from facezoo.registry import BACKBONES, BENCHMARKS, MODES, SAMPLERS
 from facezoo.types import Contract, InputError
@@ -34,7 +34,7 @@ def describe(config: Config) -> str:
     find_device(config.train.device)
     data = open_dataset(config.data.train)
     sampler, mode = create_sampler(config, data), create_mode(config, data)
-    backbone, head = mode.backbone, mode.head
+    backbone = mode.backbone
     parameter_groups(mode, config.optim)
     create_transforms(config.data.transforms)
     create_contract(config, backbone, data)
@@ -46,7 +46,7 @@ def describe(config: Config) -> str:
         "images": f"{len(data):,}, {sampler.size:,} an epoch by {config.data.sampler}",
         "identities": f"{len(data.classes):,}",
         "backbone": f"{config.model.backbone}, {count(backbone):,} parameters",
-        "head": f"{config.model.head}, {count(head):,} parameters",
+        "mode": f"{config.model.mode}, {_trained(mode) - _trained(backbone):,} parameters beside the backbone's",
         "steps": f"{total:,} ({per_epoch:,} an epoch) of {config.data.batch_size * config.optim.accumulate} images",
         "validation": ", ".join(benchmark.name for benchmark in benchmarks) or "none",
         "lr": " ".join(f"{rate:.4g}" for rate in rates),
@@ -56,6 +56,10 @@ def describe(config: Config) -> str:
 
 def count(module: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _trained(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def create_sampler(config: Config, data: Dataset) -> Sampler:
@@ -84,14 +88,21 @@ def steps(sampler: Sampler, config: Config) -> tuple[int, int]:
     return per_epoch, max(1, round(config.train.epochs * per_epoch))
 
 
-def create_mode(config: Config, data: Dataset, fresh: bool = True) -> Any:
-    """The network and the head over the classes of the data, in the mode of the config.
+@dataclass(frozen=True)
+class Need:
+    """Something that a mode may need.
 
-    Args:
-        fresh: start from `model.start` and `model.start_head`.
+    Attributes:
+        entries: of `[model]`, which have an effect in the modes that need this.
+        make: from the config, the data, the network, and whether the run is a fresh one.
     """
+
+    entries: tuple[str, ...]
+    make: Callable[[Config, Dataset, Any, bool], Any]
+
+
+def _classifier(config: Config, data: Dataset, backbone: Any, fresh: bool) -> Classifier:
     model = config.model
-    backbone = create_backbone(config, fresh)
     head = create_head(
         model.head,
         backbone.embedding_dim,
@@ -104,11 +115,42 @@ def create_mode(config: Config, data: Dataset, fresh: bool = True) -> Any:
     )
     if model.start_head and fresh:
         HeadFile.read(Path(model.start_head)).fill(head, data.classes)
-    parts: dict[str, Any] = {"backbone": backbone, "head": head}
-    if model.embedding_losses:
-        losses = create_embedding_losses(model.embedding_losses, len(data.classes), backbone.embedding_dim)
-        parts["embedding_losses"] = losses
-    return MODES.create(model.mode, **parts)
+    return head
+
+
+def _embedding_losses(config: Config, data: Dataset, backbone: Any, fresh: bool) -> torch.nn.ModuleDict:
+    return create_embedding_losses(config.model.embedding_losses, len(data.classes), backbone.embedding_dim)
+
+
+NEEDS: dict[str, Need] = {
+    "head": Need(
+        ("head", "loss", "start_head", "sample_rate", "sub_centres", "centres"),
+        _classifier,
+    ),
+    "margin": Need(("head",), lambda config, data, backbone, fresh: config.model.head),
+    "embedding_losses": Need(("embedding_losses",), _embedding_losses),
+}
+"""What a mode can name among its arguments, beside the backbone."""
+
+
+def create_mode(config: Config, data: Dataset, fresh: bool = True) -> Any:
+    """The network in the mode of the config, with what the mode needs.
+
+    Args:
+        fresh: start from `model.start` and `model.start_head`.
+
+    Raises:
+        InputError: a part cannot be made, or an entry of `[model]` has no effect in this mode.
+    """
+    model = config.model
+    needs = MODES.taken(model.mode, NEEDS)
+    heeded = {entry for need in needs.values() for entry in need.entries}
+    for entry in sorted({entry for need in NEEDS.values() for entry in need.entries} - heeded):
+        if getattr(model, entry) != getattr(ModelConfig(), entry):
+            raise InputError(f"model.{entry} has no effect in mode {model.mode}; leave it out")
+    backbone = create_backbone(config, fresh)
+    made = {name: need.make(config, data, backbone, fresh) for name, need in needs.items()}
+    return MODES.create_for(model.mode, backbone=backbone, **made)
 
 
 def create_contract(config: Config, backbone: Any, data: Any) -> Contract:

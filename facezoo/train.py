@@ -219,7 +219,7 @@ class Trainer:
             images = self._images(batch.crops)
             with self._collecting(number):
                 with self._autocast():  # the backward pass follows the forward's types by itself
-                    losses = self.parallel(images, batch.labels.to(self.device, non_blocking=True))
+                    losses = self.parallel(images, self._moved(batch.labels), self._moved(torch.tensor(batch.samples)))
                 total = torch.stack(list(losses.values())).sum() / config.optim.accumulate
                 self.scaler.scale(total).backward()
             for name, loss in losses.items():
@@ -245,9 +245,12 @@ class Trainer:
             return self.parallel.no_sync()
         return nullcontext()
 
+    def _moved(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.device, non_blocking=True)
+
     def _images(self, crops: Tensor) -> Tensor:
         """uint8 (B, H, W, 3) to float (B, 3, H, W) in [-1, 1]; a permuted view is channels-last already."""
-        images = crops.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
+        images = self._moved(crops).permute(0, 3, 1, 2)
         images = (images.float() - 127.5) / 127.5
         return images if self.config.train.channels_last else images.contiguous()
 

@@ -10,17 +10,26 @@ from torch import Tensor, nn
 class Mode(nn.Module, ABC):
     """Owns the network that is trained and whatever else learns or remembers.
 
+    A mode names what it needs as arguments of `__init__`, and `facezoo.plan.create_mode` makes just that from the
+    config: `backbone`, `head` (a classifier over all identities), `margin` (the head's spec string), and so on; see
+    `facezoo.plan.NEEDS`. Its own options follow, and are set in the spec string. What is trained or remembered is a
+    parameter or a buffer: then it is saved, and resumed to the bit.
+
     Attributes:
         backbone: the network that is saved, validated and exported.
-        head: parameters that belong to the training only, such as class centres.
     """
 
     backbone: nn.Module
-    head: nn.Module
 
     @abstractmethod
-    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Named scalar losses of images (B, 3, H, W) RGB in [-1, 1] and labels (B,); the loop adds them up."""
+    def forward(self, images: Tensor, labels: Tensor, samples: Tensor) -> dict[str, Tensor]:
+        """Named scalar losses of a batch; the loop adds them up.
+
+        Args:
+            images: (B, 3, H, W) RGB in [-1, 1].
+            labels: (B,).
+            samples: (B,) the indices of the images in the data.
+        """
 
     def train(self, mode: bool = True) -> Mode:
         """Training or evaluation mode; what is frozen as a whole stays in evaluation mode, with its statistics."""

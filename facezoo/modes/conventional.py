@@ -23,7 +23,7 @@ class Conventional(Mode):
         self.backbone, self.head = backbone, head
         self.embedding_losses = embedding_losses or nn.ModuleDict()
 
-    def forward(self, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, labels: Tensor, samples: Tensor) -> dict[str, Tensor]:
         embeddings = self.backbone(images)
         losses = self.head(embeddings, labels)
         return losses | {name: loss(embeddings, labels) for name, loss in self.embedding_losses.items()}

@@ -26,27 +26,27 @@ def mode(*specs: str) -> Conventional:
 
 def batch():
     torch.manual_seed(1)
-    return torch.randn(10, 3, 2, 2), torch.arange(10) % 5
+    return torch.randn(10, 3, 2, 2), torch.arange(10) % 5, torch.arange(10)
 
 
 def test_losses_between_embeddings_stand_beside_those_of_the_head():
-    images, labels = batch()
+    inputs = batch()
     plain, more = mode(), mode("centre", "batch_hard:margin=1,weight=0.5")
 
-    without, found = plain(images, labels), more(images, labels)
+    without, found = plain(*inputs), more(*inputs)
 
     assert set(without) == {"classification", "penalty"}
     assert set(found) == {"classification", "penalty", "centre", "batch_hard"}
     assert all(torch.equal(found[name], without[name]) for name in without)
     (alone,) = create_embedding_losses(["batch_hard:margin=1,weight=0.5"], 5, 8).values()
-    torch.testing.assert_close(found["batch_hard"], alone(more.backbone(images), labels))
+    torch.testing.assert_close(found["batch_hard"], alone(more.backbone(inputs[0]), inputs[1]))
 
 
 @pytest.mark.parametrize("name", ["centre", "triplet", "contrastive", "supervised_contrastive", "batch_hard"])
 def test_their_gradients_reach_the_network(name):
-    images, labels = batch()
+    inputs = batch()
     trained = mode(name)
-    trained(images, labels)[name].backward()
+    trained(*inputs)[name].backward()
     assert trained.backbone.layer.weight.grad.abs().sum() > 0
 
 
