@@ -75,7 +75,7 @@ class Trainer:
         self.mode = create_mode(config, self.data, fresh=self.folder.is_fresh()).to(self.device)
         self.backbone = self.mode.backbone
         if config.train.channels_last:
-            self.backbone.to(memory_format=torch.channels_last)
+            self.mode.to(memory_format=torch.channels_last)
         groups = parameter_groups(self.mode, config.optim)
         self.optimizer = create_optimizer(groups, config.optim)
         # Of several ranks one alone may meet an overflow, in its part of the centres: all of them must skip the step.
