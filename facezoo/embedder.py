@@ -14,7 +14,7 @@ import numpy as np
 
 from facezoo.contract import CONTRACT_KEY, check_digest, onnx_digest
 from facezoo.registry import EMBEDDERS, parse_spec
-from facezoo.types import Contract, Crop, FloatArray, InputError
+from facezoo.types import UNNAMED, Contract, Crop, FloatArray, InputError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -235,4 +235,6 @@ def load_embedder(
     else:
         known = ", ".join(EMBEDDERS.names())
         raise InputError(f"{model}: neither a model file (.onnx, .safetensors), a run folder, nor one of: {known}")
+    if embedder.contract.name == UNNAMED:
+        embedder = embedder.under(name=Path(model).stem)
     return embedder if flip is None else embedder.under(flip=flip)

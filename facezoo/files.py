@@ -33,14 +33,23 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     The parent folder is created. A reader never sees half a file, also after a power cut. What a killed process
     left behind is removed by a later one that writes into the same folder, after a day.
+
+    Raises:
+        InputError: the path is a folder.
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file to write")
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path.parent.absolute())
     # The ending is kept: writers such as OpenCV and matplotlib choose the format by it.
     temporary = path.with_name(f".facezoo-{secrets.token_hex(8)}-{path.stem[:40]}{path.suffix}")
     # Made as any new file: the umask cannot be asked for without changing it for all threads of the process.
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    try:
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    except OSError as error:
+        error.filename = str(path)  # nobody knows the temporary one
+        raise
     try:
         yield temporary
         sync(temporary)

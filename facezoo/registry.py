@@ -7,6 +7,7 @@ without anybody importing its module.
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import inspect
 import re
@@ -151,8 +152,8 @@ class Registry(Generic[T]):
     def factory(self, name: str) -> Callable[..., T]:
         self._load()
         if name not in self._factories:
-            known = ", ".join([*self.names(), *self.presets()])
-            raise InputError(f"unknown {self.kind} {name!r}; known: {known}")
+            known = [*self.names(), *self.presets()]
+            raise InputError(f"unknown {self.kind} {name!r}; known: {', '.join(known)}{_meant(name, known)}")
         return self._factories[name]
 
     def create(self, spec: str, /, **given: Any) -> T:
@@ -222,7 +223,13 @@ class Registry(Generic[T]):
 
     def _unknown(self, name: str, key: str, options: dict[str, inspect.Parameter]) -> str:
         known = ", ".join(sorted(options)) or "none"
-        return f"{self.kind} {name!r} has no option {key!r}; its options: {known}"
+        return f"{self.kind} {name!r} has no option {key!r}; its options: {known}{_meant(key, list(options))}"
+
+
+def _meant(word: str, known: list[str]) -> str:
+    """The end of a sentence that lists what is known: what a misspelt word is most like."""
+    close = difflib.get_close_matches(word, known, 1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 BACKBONES: Registry[Any] = Registry("backbone", "facezoo.backbones")
@@ -237,4 +244,5 @@ SAMPLERS: Registry[Any] = Registry("sampler", "facezoo.data")
 TRANSFORMS: Registry[Any] = Registry("transform", "facezoo.data")
 BENCHMARKS: Registry[Any] = Registry("benchmark", "facezoo.evaluation")
 DETECTORS: Registry[Any] = Registry("detector", "facezoo.sdk")
+LANDMARKS: Registry[Any] = Registry("landmark model", "facezoo.sdk")
 EMBEDDERS: Registry[Any] = Registry("embedder", "facezoo.sdk")

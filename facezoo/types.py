@@ -26,6 +26,10 @@ class InputError(ValueError):
     """
 
 
+UNNAMED = "unnamed"
+"""A contract's name until it has one; a model file's is then that of the file."""
+
+
 @dataclass(frozen=True)
 class Contract:
     """What an embedding model expects and gives; it is stored inside the model file.
@@ -45,7 +49,7 @@ class Contract:
         weights_sha256: digest of the weights this contract describes; checked at load.
     """
 
-    name: str = "unnamed"
+    name: str = UNNAMED
     input_size: tuple[int, int] = (112, 112)
     color: Literal["rgb", "bgr"] = "rgb"
     mean: tuple[float, float, float] = (127.5, 127.5, 127.5)

@@ -35,6 +35,21 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert names(tmp_path) == ["a.bin"]
 
 
+def test_a_folder_in_the_place_of_the_file_is_named(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(InputError, match="out: is a folder; name a file to write"):
+        write_text(tmp_path / "out", "")
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write anywhere")
+def test_where_nothing_may_be_written_the_file_is_named_not_the_temporary_one(tmp_path):
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(PermissionError) as caught:
+        write_text(tmp_path / "locked" / "a.txt", "")
+    assert caught.value.filename == str(tmp_path / "locked" / "a.txt")
+
+
 def test_the_temporary_name_keeps_the_ending(tmp_path):
     with whole_file(tmp_path / "a.png") as temporary:
         assert temporary.suffix == ".png"

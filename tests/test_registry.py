@@ -64,8 +64,10 @@ def test_text_wins_over_what_code_gives(nets):
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        ("net51", "unknown net 'net51'; known: mode, net50"),
-        ("net50:width=1", "has no option 'width'; its options: dim, gamma, size"),
+        ("net51", "unknown net 'net51'; known: mode, net50; did you mean net50[?]$"),
+        ("tree", "unknown net 'tree'; known: mode, net50$"),
+        ("net50:width=1", "has no option 'width'; its options: dim, gamma, size$"),
+        ("net50:sise=1", "has no option 'sise'; its options: dim, gamma, size; did you mean size[?]$"),
         ("net50:dim=many", "option dim='many': Input should be a valid integer"),
         ("mode", "needs kind: write mode:kind="),
         ("mode:kind=c", "Input should be 'a' or 'b'"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from facezoo.cli.app import app, print_json
 from facezoo.cli.models import Extraction, made_benchmarks
+from facezoo.cli.outputs import check_reports
 from facezoo.types import InputError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def compare_models(
         raise InputError("compare-models: two models or more are compared")
     if not benchmark:
         raise InputError("--benchmark: none is given, such as lfw:root=data/lfw")
+    check_reports(out, html, markdown)
     how = Extraction(contract, flip, batch_size, device, detector, features)
     made = made_benchmarks(benchmark, resamples, seed)
     locate = how.locate(made)

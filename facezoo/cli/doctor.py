@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facezoo.cli.app import app, print_json
+from facezoo.cli.outputs import check_reports
 from facezoo.types import InputError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def doctor(
         raise InputError(f"--pairs is {pairs}, it must be 4 or more")
     if write and not Path(model).is_file():
         raise InputError(f"--write: {model} is no model file, .onnx or .safetensors, that could be copied")
+    check_reports(write)
     how = Extraction(contract, None, batch_size, device, detector)
     embed, _ = how.open(model)
     if not isinstance(embed, Embedder):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from facezoo.cli.app import app, print_json
 from facezoo.cli.models import Extraction, made_benchmarks
+from facezoo.cli.outputs import check_reports
 
 NOTES = (
     "pair list",
@@ -62,6 +63,7 @@ def evaluate(
     from facezoo.evaluation.pages import write_html
     from facezoo.evaluation.report import aligned_columns, shown_table
 
+    check_reports(out, html, markdown)
     how = Extraction(contract, flip, batch_size, device, detector, features)
     made = made_benchmarks(benchmarks, resamples, seed)
     embed, embeddings_of = how.open(model)

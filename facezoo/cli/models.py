@@ -82,7 +82,31 @@ def made_benchmarks(specs: Sequence[str], resamples: int | None = None, seed: in
     from facezoo.registry import BENCHMARKS
 
     changes = {name: value for name, value in (("resamples", resamples), ("seed", seed)) if value is not None}
-    return [replace(BENCHMARKS.create(spec), **changes) for spec in specs]
+    made = [replace(BENCHMARKS.create(spec), **changes) for spec in specs]
+    return [replace(each, name=name) for each, name in zip(made, told_apart([each.name for each in made], specs))]
+
+
+def told_apart(names: Sequence[str], specs: Sequence[str]) -> list[str]:
+    """Names of benchmarks; where several have one, what is particular to each spec stands behind it.
+
+    Raises:
+        InputError: a benchmark is given twice.
+    """
+    from facezoo.registry import parse_spec
+
+    words: list[dict[str, None]] = []
+    for spec in specs:
+        kind, options = parse_spec(spec)
+        words.append(dict.fromkeys([kind, *(f"{key}={value}" for key, value in options.items())]))
+    found = []
+    for place, name in enumerate(names):
+        others = [words[k] for k in range(len(names)) if names[k] == name and k != place]
+        own = [word for word in words[place] if not all(word in other for other in others)]
+        found.append(f"{name} ({', '.join(own)})" if own else name)
+    if len(set(found)) < len(found):
+        twice = next(spec for spec, name in zip(specs, found) if found.count(name) > 1)
+        raise InputError(f"{twice}: the same benchmark is given twice")
+    return found
 
 
 def load_analyzer(model: str, contract: Path | None, detector: str) -> FaceAnalyzer:

@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from facezoo.data.dataset import Dataset
 
 
+def check_reports(*files: Path | None) -> None:
+    """Refuse folders in the place of files to write, before any work is done."""
+    for file in files:
+        if file is not None and file.is_dir():
+            raise InputError(f"{file}: is a folder; name a file to write")
+
+
 def check_output(out: Path, force: bool, source: Dataset, of: str) -> None:
     """Refuse a file to write that is a folder, one of the source's own files, or there already without `force`.
 
@@ -23,8 +30,7 @@ def check_output(out: Path, force: bool, source: Dataset, of: str) -> None:
     Raises:
         InputError: which of them.
     """
-    if out.is_dir():
-        raise InputError(f"{out}: is a folder; name a file to write")
+    check_reports(out)
     if not out.exists():
         return
     if _is_read(out.resolve(), source, of):

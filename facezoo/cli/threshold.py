@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from facezoo.cli.app import app, print_json
 from facezoo.cli.models import model_digest
+from facezoo.cli.outputs import check_reports
 from facezoo.types import InputError
 
 if TYPE_CHECKING:
@@ -85,11 +86,13 @@ def threshold(
     from facezoo.evaluation.features import Features
     from facezoo.evaluation.operating import operating_points, point_rows
     from facezoo.evaluation.pages import write_html
+    from facezoo.evaluation.report import RECOMMENDED
     from facezoo.evaluation.run import told
     from facezoo.sdk import FaceAnalyzer
 
     if batch_size < 1:
         raise InputError(f"--batch-size is {batch_size}, it must be 1 or more")
+    check_reports(html, out, write, calibrate)
     targets = tuple(dict.fromkeys(fmr))
     if not targets:
         raise InputError("--fmr: a false match rate is needed, such as 1e-3")
@@ -111,12 +114,13 @@ def threshold(
     report = told(made.report(counts, embedded.embeddings, shown), made, embed.contract, embedded)
     report = replace(report, tables={TITLE: point_rows(points), **report.tables})
     if first.measurable:
-        words = "; ".join((_recommendation(first), *first.warnings))
+        words = "; ".join((f"for FMR {first.target:g}: {_recommendation(first)}", *first.warnings))
         # The page draws its line and picks its mistakes at `threshold` where there is one.
         report = replace(
             report,
             metrics={"threshold": first.threshold, **report.metrics},
-            protocol={"recommended": words, **report.protocol},
+            intervals={**_own_interval(first), **report.intervals},
+            protocol={RECOMMENDED: words, **report.protocol},
         )
     extrapolated = [_extrapolated(counts, point, resamples, seed) for point in points if not point.measurable]
     if extrapolated:
@@ -165,14 +169,14 @@ def _calibration(
     from facezoo.evaluation.calibration import fit_calibration, held_out
     from facezoo.evaluation.pair_counts import count_digest
 
-    cost, least = held_out(embedded.embeddings, made.identity, embedded.failed, method, seed=seed)
+    cost, least = held_out(embedded.embeddings, made.identity, embedded.failed, method, seed=seed, equal=made.equal)
     fitted = fit_calibration(counts.tally(), method)
     digest = count_digest(embedded.embeddings, made.identity, embedded.failed)
     return replace(fitted, cllr=cost, min_cllr=least, data=digest, contract=contract)
 
 
 def _print(report: Report, points: list[Point]) -> None:
-    from facezoo.evaluation.report import NO_FACE, aligned_columns
+    from facezoo.evaluation.report import NO_FACE, aligned_columns, shown_table
 
     words = report.protocol
     print(
@@ -199,7 +203,12 @@ def _print(report: Report, points: list[Point]) -> None:
     for title, table in report.tables.items():
         if title != TITLE:
             print(f"\n{title}")
-            print(aligned_columns([[_cell(value) for value in row] for row in table]))
+            print(aligned_columns(shown_table(title, table)))
+
+
+def _own_interval(point: Point) -> dict[str, Interval]:
+    found = point.intervals.get("threshold")
+    return {"threshold": found} if found else {}
 
 
 def _recommendation(point: Point) -> str:
@@ -217,9 +226,3 @@ def _recommendation(point: Point) -> str:
 
 def _range(interval: Interval | None, form: str) -> str:
     return f"[{form.format(interval.low)}, {form.format(interval.high)}]" if interval else ""
-
-
-def _cell(value: str | int | float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)

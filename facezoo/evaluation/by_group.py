@@ -138,7 +138,8 @@ class ByGroup:
         return Interval(max(0.0, mean - reach), min(1.0, mean + reach), LEVEL, method)
 
     def _table(self, reports: Mapping[str, Report]) -> tuple[tuple[str | float | None, ...], ...]:
-        rows: list[tuple[str | float | None, ...]] = [("group", "pairs", "no face", *PER_GROUP, "low", "high")]
+        head = ("group", "pairs", "no face", PER_GROUP[0], "from", "to", *PER_GROUP[1:])
+        rows: list[tuple[str | float | None, ...]] = [head]
         for group, found in reports.items():
             interval = found.intervals["accuracy"]
             rows.append(
@@ -146,9 +147,10 @@ class ByGroup:
                     group,
                     int(found.protocol["pairs"]),
                     int(found.protocol[NO_FACE]),
-                    *(found.metrics[key] for key in PER_GROUP),
+                    found.metrics[PER_GROUP[0]],
                     interval.low,
                     interval.high,
+                    *(found.metrics[key] for key in PER_GROUP[1:]),
                 )
             )
         return tuple(rows)

@@ -9,9 +9,9 @@ from pathlib import Path
 from markupsafe import Markup
 
 from facezoo.evaluation.comparison import Comparison, Disagreement, difference_rows, side_by_side
-from facezoo.evaluation.html import Section, breakable, faces, figure_svg, figures, grid, page
+from facezoo.evaluation.html import Section, faces, figure_svg, figures, grid, page
 from facezoo.evaluation.markdown import escaped, pipe_table
-from facezoo.evaluation.pages import Pictures, contract_facts, crops_of, metric_words, size_words
+from facezoo.evaluation.pages import Pictures, contract_facts, crops_of, metric_words, mistake_words, size_words
 from facezoo.evaluation.photos import Locate
 from facezoo.evaluation.plots import overlaid_figures
 from facezoo.evaluation.run import Benchmark
@@ -85,7 +85,7 @@ def _framed(each: Disagreement, pictures: Pictures | None) -> tuple[list[Markup]
     what = "searched, found by mistake" if mistake.search else "one person" if mistake.same else "two people"
     scores = " / ".join("no face" if score is None else f"{score:.3f}" for score in (each.score, mistake.score))
     caption = Markup("<b>{}</b> {}<br>{}<br>{}")
-    return shown, caption.format(scores, what, breakable(mistake.left), breakable(mistake.right))
+    return shown, caption.format(scores, what, *mistake_words(mistake))
 
 
 def comparison_markdown(comparison: Comparison) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.evaluation.aggregation import Norm, aggregate, halves
+from facezoo.evaluation.intervals import check_draws
 from facezoo.evaluation.open_set import (
     FPIR_WORDS,
     TIE_WORDS,
@@ -107,23 +108,23 @@ class IJB:
             raise InputError(f"{self.name}: the pairs are all of one kind; error rates need both")
         if bool(self.galleries) != (self.probes is not None):
             raise InputError(f"{self.name}: galleries and probes are given together or not at all")
-        if self.resamples < 0:
-            raise InputError(f"{self.name}: resamples is {self.resamples}, it must be 0 or more")
+        check_draws(self.name, self.resamples, self.seed)
 
     def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
         """The report for embeddings, not normalised, and the photos without a face; a memory map is read in blocks."""
         embeddings, lost = self._of_photos(embeddings, failed)
         vectors, gone = self.templates(embeddings, lost)
+        ids, first = np.unique(self.template, return_index=True)
         # A template is shown by its first photo.
-        first = self.entries[np.unique(self.template, return_index=True)[1]]
-        names = [self.photos[photo].name for photo in first] if len(self.photos) else []
+        names = [self.photos[photo].name for photo in self.entries[first]] if len(self.photos) else []
+        words = [f"template {number}" for number in ids]
         reports = []
         if self.pairs is not None:
             reports.append(
-                verify_templates(vectors, gone, *self.pairs, names, self.fpr_rule, self.resamples, self.seed)
+                verify_templates(vectors, gone, *self.pairs, names, self.fpr_rule, self.resamples, self.seed, words)
             )
         if self.probes is not None:
-            reports.append(self._identify(vectors, gone, self.probes, names))
+            reports.append(self._identify(vectors, gone, self.probes, names, words))
         return Report(
             self.name,
             {key: value for report in reports for key, value in report.metrics.items()},
@@ -173,7 +174,9 @@ class IJB:
             raise InputError(f"{self.name}: embeddings of shape {embeddings.shape}, {due}")
         return (embeddings if self.flip == "model" else halves(embeddings, self.flip)), lost
 
-    def _identify(self, vectors: FloatArray, gone: NDArray[np.bool_], probes: Gallery, names: list[str]) -> Report:
+    def _identify(
+        self, vectors: FloatArray, gone: NDArray[np.bool_], probes: Gallery, names: list[str], templates: list[str]
+    ) -> Report:
         """1:N; rank-k over the probes of all galleries, TPIR the galleries' mean."""
         searches, mistakes = [], []
         for gallery in self.galleries:
@@ -191,7 +194,7 @@ class IJB:
             mated = np.isin(probes.subjects, gallery.subjects)
             searches.append(Searches.of(found, len(ids), mated, gone[probes.templates], self.ties))
             theirs = gallery.templates[kept][order][np.flatnonzero(np.diff(group[order], prepend=-1))]
-            mistakes += _worst(searches[-1], theirs, probes, names)
+            mistakes += _worst(searches[-1], theirs, probes, names, templates)
         metrics, unmeasurable = identification_rates(searches, self.fpir_rule)
         words: dict[str, str | int] = {
             "galleries": ", ".join(f"{gallery.name} {found.size}" for gallery, found in zip(self.galleries, searches)),
@@ -232,12 +235,16 @@ class IJB:
         return {**words, **self.notes}
 
 
-def _worst(found: Searches, theirs: NDArray[np.intp], probes: Gallery, names: list[str]) -> list[Mistake]:
+def _worst(
+    found: Searches, theirs: NDArray[np.intp], probes: Gallery, names: list[str], templates: list[str]
+) -> list[Mistake]:
     """Mated probes that a wrong subject outranks, the highest scores first, by a photo of each template."""
     if not names:
         return []
     wrong = np.flatnonzero(found.mated & (found.rank > 1) & np.isfinite(found.best))
-    return [
-        Mistake(names[probes.templates[k]], names[theirs[found.place[k]]], False, float(found.best[k]), True)
-        for k in wrong[np.argsort(-found.best[wrong], kind="stable")][:MISTAKES]
-    ]
+    mistakes = []
+    for k in wrong[np.argsort(-found.best[wrong], kind="stable")][:MISTAKES]:
+        probe, other = probes.templates[k], theirs[found.place[k]]
+        words = (templates[probe], templates[other])
+        mistakes.append(Mistake(names[probe], names[other], False, float(found.best[k]), True, words))
+    return mistakes

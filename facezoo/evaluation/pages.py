@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,7 +14,7 @@ from markupsafe import Markup
 from facezoo.evaluation.html import Section, breakable, facts, figure_svg, figures, grid, page, picture, render
 from facezoo.evaluation.photos import Crops, Locate
 from facezoo.evaluation.plots import overlaid_figures, report_figures
-from facezoo.evaluation.report import Mistake, Report, show, show_interval, shown_table, table_rows
+from facezoo.evaluation.report import RECOMMENDED, Mistake, Report, show, show_interval, shown_table, table_rows
 from facezoo.evaluation.run import Benchmark
 from facezoo.files import write_text
 from facezoo.types import Contract
@@ -128,7 +129,8 @@ def report_body(report: Report, pictures: Pictures = _no_picture) -> Markup:
     return Markup(
         render(
             "report.html",
-            headline=[_metric_row(report, name) for name in leading],
+            recommended=report.protocol.get(RECOMMENDED, ""),
+            headline=_recommended(report) + [_metric_row(report, name) for name in leading],
             figures=[figure_svg(figure, alt) for figure, alt in report_figures(report)],
             metrics=[_metric_row(report, name) for name in report.metrics] + _extra_intervals(report),
             level=" / ".join(sorted(levels)),
@@ -153,6 +155,15 @@ def _protocol(report: Report) -> Mapping[str, str | int | float]:
 
 def _metric_row(report: Report, name: str) -> tuple[str, str, str]:
     return metric_words(name), show(name, report.metrics[name]), show_interval(name, report.intervals.get(name))
+
+
+def _recommended(report: Report) -> list[tuple[str, str, str]]:
+    """The threshold that is recommended, rounded to the strict side, before all metrics."""
+    threshold = report.metrics.get("threshold")
+    if RECOMMENDED not in report.protocol or threshold is None:
+        return []
+    shown = f"{math.ceil(threshold * 1e4) / 1e4:.4f}"
+    return [("recommended threshold, cosine", shown, show_interval("threshold", report.intervals.get("threshold")))]
 
 
 def _extra_intervals(report: Report) -> list[tuple[str, str, str]]:
@@ -185,4 +196,14 @@ def metric_words(metric: str) -> str:
 def _shown(mistake: Mistake, pictures: Pictures) -> dict[str, object]:
     shown = [found for name in (mistake.left, mistake.right) if (found := pictures(name)) is not None]
     score = "no face" if mistake.score is None else f"{mistake.score:.3f}"
-    return {"pictures": shown, "score": score, "left": breakable(mistake.left), "right": breakable(mistake.right)}
+    left, right = mistake_words(mistake)
+    return {"pictures": shown, "score": score, "left": left, "right": right}
+
+
+def mistake_words(mistake: Mistake) -> tuple[Markup, Markup]:
+    """What is on the left and on the right: the photos, and what they stand for where that is more."""
+    photos = breakable(mistake.left), breakable(mistake.right)
+    if mistake.of is None:
+        return photos
+    left, right = (Markup("{}: {}").format(word, photo) for word, photo in zip(mistake.of, photos))
+    return left, right

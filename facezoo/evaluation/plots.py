@@ -6,14 +6,14 @@ show the worse rate and never a better one than was measured.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facezoo.evaluation.lines import Line, lines_of, lines_over, styles, with_equal
 from facezoo.evaluation.report import Report
 from facezoo.types import FloatArray
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GENUINE, IMPOSTOR = "#2166ac", "#d6604d"
-LINES = ("#2166ac", "#d6604d", "#4d9221", "#8073ac", "#b35806", "#35978f", "#c51b7d", "#636363")
 DET_TICKS = (1e-3, 0.01, 0.05, 0.1, 0.2, 0.4)
 DET_FAR_TICKS = (1e-8, 1e-6, 1e-4, 1e-2, 0.1, 0.4)
 """Those of a figure that reaches below the others; more would overlap."""
 
+RANK_TICKS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
 DET_TOP = 0.5
 LARGEST_FLOOR = 0.01
 SHOWN_THRESHOLDS = ("threshold", "threshold@far=1e-4", "threshold@far=1e-3", "threshold@fpir=1e-2")
@@ -59,40 +59,6 @@ def house_style() -> Iterator[None]:
     }
     with matplotlib.rc_context(style):
         yield
-
-
-@dataclass(frozen=True)
-class Line:
-    """A curve with its name in the legend, and the rate at which its errors are equal."""
-
-    label: str
-    points: Mapping[str, list[float]]
-    equal: float | None = None
-
-    def axis(self, name: str) -> FloatArray:
-        return np.array(self.points[name])
-
-
-def lines_of(report: Report, kind: str) -> list[Line]:
-    """The curves `kind` and `kind/GROUP` of a report, the former first."""
-    found = [Line("all", report.curves[kind], report.metrics.get("eer"))] if kind in report.curves else []
-    for name, points in report.curves.items():
-        if name.startswith(f"{kind}/"):
-            group = name.removeprefix(f"{kind}/")
-            found.append(Line(group, points, report.metrics.get(f"{group}/eer")))
-    return found
-
-
-def lines_over(reports: Sequence[Report], kind: str) -> list[Line]:
-    """One line for each report by its name; of a report that only has groups all of them."""
-    found = []
-    for report in reports:
-        lines = lines_of(report, kind)
-        if kind in report.curves:
-            found.append(Line(report.name, lines[0].points, lines[0].equal))
-        else:
-            found += [Line(f"{report.name} {line.label}", line.points, line.equal) for line in lines]
-    return found
 
 
 def report_figures(report: Report) -> list[tuple[Figure, str]]:
@@ -135,10 +101,10 @@ def roc_lines(lines: Sequence[Line]) -> Figure:
     with house_style():
         figure, axes = _figure("ROC", "false accept rate (FAR)", "true accept rate (TAR)")
         lowest, worst = 1.0, 1.0
-        for line, color in zip(lines, _colors(lines)):
+        for line, style in zip(lines, styles(lines)):
             fmr, fnmr = line.axis("fmr"), line.axis("fnmr")
             floor = _floor(fmr)
-            axes.step(np.maximum(fmr, floor), 1 - fnmr, where="post", color=color, lw=1.6, label=line.label)
+            axes.step(np.maximum(fmr, floor), 1 - fnmr, where="post", label=line.label, **style)
             lowest, worst = min(lowest, floor), min(worst, float((1 - fnmr)[fmr <= floor].max(initial=0.0)))
         axes.set_xscale("log")
         axes.set_xlim(lowest, 1)
@@ -152,10 +118,10 @@ def open_set_lines(lines: Sequence[Line]) -> Figure:
     with house_style():
         figure, axes = _figure("Open set", "false positive identification rate (FPIR)", "FNIR")
         lowest, least = 1.0, 1.0
-        for line, color in zip(lines, _colors(lines)):
+        for line, style in zip(lines, styles(lines)):
             fpir, fnir = line.axis("fpir"), line.axis("fnir")
             floor = _floor(fpir)
-            axes.step(np.maximum(fpir, floor), fnir, where="post", color=color, lw=1.6, label=line.label)
+            axes.step(np.maximum(fpir, floor), fnir, where="post", label=line.label, **style)
             lowest, least = min(lowest, floor), min(least, float(fnir[fnir > 0].min(initial=LARGEST_FLOOR)))
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -169,13 +135,13 @@ def det_lines(lines: Sequence[Line]) -> Figure:
     with house_style():
         figure, axes = _figure("DET", "false match rate (FMR)", "false non-match rate (FNMR)")
         lowest = DET_TOP
-        for line, color in zip(lines, _colors(lines)):
-            fmr, fnmr = line.axis("fmr"), line.axis("fnmr")
+        for line, style in zip(lines, styles(lines)):
+            fmr, fnmr = with_equal(line)
             floors = _floor(fmr), _floor(fnmr)
             x, y = (_probit(np.clip(rate, floor, 1 - floor)) for rate, floor in zip((fmr, fnmr), floors))
-            axes.step(x, y, where="post", color=color, lw=1.6, label=line.label)
+            axes.step(x, y, where="post", label=line.label, **style)
             if line.equal:
-                axes.plot(*_probit(np.array([[line.equal], [line.equal]])), "o", color=color, ms=4.5)
+                axes.plot(*_probit(np.array([[line.equal], [line.equal]])), "o", color=style["color"], ms=4.5)
             lowest = min(lowest, *floors)
         ends = _probit(np.array([lowest, DET_TOP]))
         axes.plot(ends, ends, color="#bbbbbb", lw=0.8, ls="--", zorder=0)
@@ -204,10 +170,15 @@ def _rising(lines: Sequence[Line], title: str, over: tuple[str, str], what: str)
     with house_style():
         figure, axes = _figure(title, over[1], what)
         marker = "o" if max(len(line.axis("rate")) for line in lines) <= 20 else None
-        for line, color in zip(lines, _colors(lines)):
-            axes.plot(line.axis(over[0]), line.axis("rate"), marker=marker, ms=3, color=color, lw=1.6, label=line.label)
-        if max(float(line.axis(over[0]).max()) for line in lines) > 20:
+        for line, style in zip(lines, styles(lines)):
+            axes.plot(line.axis(over[0]), line.axis("rate"), marker=marker, ms=3, label=line.label, **style)
+        last = max(float(line.axis(over[0]).max()) for line in lines)
+        if last > 20:
             axes.set_xscale("log")
+        if over[0] == "rank":
+            axes.set_xticks([rank for rank in RANK_TICKS if rank <= last], minor=False)
+            axes.set_xticks([], minor=True)
+            axes.xaxis.set_major_formatter(lambda rank, _: f"{rank:g}")
         _top_is_one(axes, min(float(line.axis("rate").min()) for line in lines))
         _legend(axes, lines, "best")
         return figure
@@ -217,10 +188,8 @@ def edc_lines(lines: Sequence[Line]) -> Figure:
     """The FNMR of what is left over the share of photos or pairs that a quality score turns away."""
     with house_style():
         figure, axes = _figure("Error versus discard", "discarded", "false non-match rate (FNMR)")
-        for line, color in zip(lines, _colors(lines)):
-            axes.plot(
-                line.axis("discarded"), line.axis("fnmr"), marker="o", ms=3, color=color, lw=1.6, label=line.label
-            )
+        for line, style in zip(lines, styles(lines)):
+            axes.plot(line.axis("discarded"), line.axis("fnmr"), marker="o", ms=3, label=line.label, **style)
         axes.set_ylim(bottom=0)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
@@ -276,10 +245,6 @@ def _figure(title: str, x: str, y: str) -> tuple[Figure, Any]:
 def _top_is_one(axes: Any, worst: float) -> None:
     bottom = max(0.0, np.floor(20 * (worst - 0.02)) / 20)
     axes.set_ylim(bottom, 1 + 0.02 * (1 - bottom))
-
-
-def _colors(lines: Sequence[Line]) -> list[str]:
-    return [LINES[k % len(LINES)] for k in range(len(lines))]
 
 
 def _legend(axes: Any, lines: Sequence[Line], place: str, always: bool = False) -> None:

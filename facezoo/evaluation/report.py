@@ -35,6 +35,7 @@ class Mistake:
         same: whether they show one person.
         score: None without a comparison.
         search: whether `right` was found by a search.
+        of: what the two photos stand for, such as template 17, where that is more than the photo.
     """
 
     left: str
@@ -42,6 +43,7 @@ class Mistake:
     same: bool
     score: float | None
     search: bool = False
+    of: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,11 @@ PERCENT = ("accuracy", "std", "standard_error", "eer", "fmr", "fnmr", "tar", "ra
 """Metrics whose name begins so are shown in percent; a group may stand before it, as in African/fmr."""
 
 UNMEASURED = "n/m"
-NUMBERS = re.compile(r"[\d\s.,e%*\[\]+-]*")
+NUMBERS = re.compile(r"(?:[\d\s.,e%*\[\]+-]|n/m)*")
+BOUNDS = ("from", "to")
+"""Two columns of a report's table: the interval of the column before."""
+
+INTERVAL = "95 % interval"
 
 
 def show(metric: str, value: float | None) -> str:
@@ -148,12 +154,12 @@ def shown_table(title: str, rows: Sequence[Sequence[str | int | float | None]]) 
     """The cells of one of a report's tables as people read them.
 
     A column is a rate by its own name; where no name tells, all are by the title. `from` and `to` are the interval
-    of the column before.
+    of the column before, and become one column.
     """
     head = [str(name) for name in rows[0]]
     rates = [False]
     for name in head[1:]:
-        rates.append(rates[-1] if name in ("from", "to") else _is_rate(name.lower()))
+        rates.append(rates[-1] if name in BOUNDS else _is_rate(name.lower()))
     if not any(rates):
         rates = [False, *[_is_rate(title.lower())] * (len(head) - 1)]
 
@@ -164,7 +170,20 @@ def shown_table(title: str, rows: Sequence[Sequence[str | int | float | None]]) 
             return show("fmr", value)
         return f"{int(value):,}" if value == int(value) else f"{value:.4g}"
 
-    return [head, *([cell(value, rate) for value, rate in zip(row, rates, strict=True)] for row in rows[1:])]
+    def cells(row: Sequence[str | int | float | None]) -> list[str]:
+        shown = [cell(value, rate) for value, rate in zip(row, rates, strict=True)]
+        found = []
+        for place, name in enumerate(head):
+            if name not in BOUNDS:
+                found.append(shown[place])
+            elif name == BOUNDS[0]:
+                ends = (text.removesuffix(" %") for text in shown[place : place + 2])
+                known = any(value is not None for value in row[place : place + 2])
+                found.append(f"[{', '.join(ends)}]" if known else "")
+        return found
+
+    names = [INTERVAL if name == BOUNDS[0] else name for name in head if name != BOUNDS[1]]
+    return [names, *map(cells, rows[1:])]
 
 
 def show_interval(metric: str, interval: Interval | None) -> str:
@@ -174,7 +193,8 @@ def show_interval(metric: str, interval: Interval | None) -> str:
 
 
 NO_FACE = "photos without a face"
-"""Key of the protocol."""
+RECOMMENDED = "recommended"
+"""Keys of the protocol; the second is a sentence on the metric `threshold`."""
 
 COLUMNS = (
     "accuracy",
@@ -212,7 +232,7 @@ def aligned_columns(rows: Sequence[Sequence[str]]) -> str:
 
 def numbers(cells: Sequence[str]) -> bool:
     """Whether a column holds numbers, intervals or nothing, and no words."""
-    return all(cell == UNMEASURED or NUMBERS.fullmatch(cell) for cell in cells)
+    return all(NUMBERS.fullmatch(cell) for cell in cells)
 
 
 def table_rows(reports: Sequence[Report], columns: Sequence[str] = COLUMNS) -> list[list[str]]:

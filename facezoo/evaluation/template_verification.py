@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -39,6 +39,7 @@ def verify_templates(
     rule: FprRule = "conservative",
     resamples: int = 1000,
     seed: int = 0,
+    templates: Sequence[str] = (),
 ) -> Report:
     """TAR at FAR of template pairs.
 
@@ -47,9 +48,10 @@ def verify_templates(
         gone: templates without a vector (T,): their pairs are never accepted.
         left, right: rows of the templates of each pair (P,).
         same: whether a pair is genuine (P,).
-        names: by which a template (T,) is shown among the mistakes; empty leaves those out.
+        names: photos (T,) by which templates are shown among the mistakes; empty leaves those out.
         rule: how the threshold for a FAR is chosen.
         resamples, seed: of the bootstrap over identities, which are the templates that genuine pairs connect.
+        templates: what those that have `names` are called themselves, (T,).
     """
     scores = pair_cosines(vectors, left, right)
     if gone.any():
@@ -86,7 +88,16 @@ def verify_templates(
         chosen = _worst(scores, same, impostor[-min(MISTAKES, len(impostor))])
         chosen = chosen[(scores[chosen] >= threshold) != same[chosen]]
         words["mistakes shown"] = f"at the threshold {threshold:.4g}, of the strictest FAR measured"
-        mistakes = tuple(Mistake(names[left[k]], names[right[k]], bool(same[k]), float(scores[k])) for k in chosen)
+        mistakes = tuple(
+            Mistake(
+                names[left[k]],
+                names[right[k]],
+                bool(same[k]),
+                float(scores[k]),
+                of=(templates[left[k]], templates[right[k]]),
+            )
+            for k in chosen
+        )
     rows: list[tuple[str | float | None, ...]] = [("FAR", "TAR", "FMR met", "threshold")]
     rows += [(far, *(metrics.get(f"{kind}@far={far_name(far)}") for kind in KINDS)) for far in FARS]
     return Report("templates", metrics, intervals, curves, words, mistakes, tables={"TAR at FAR": tuple(rows)})

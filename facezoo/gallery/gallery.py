@@ -16,7 +16,7 @@ import numpy as np
 from facezoo.embedder import load_embedder
 from facezoo.gallery.index import Index, Photos
 from facezoo.gallery.store import Store
-from facezoo.types import Contract, FloatArray, InputError, unit
+from facezoo.types import UNNAMED, Contract, FloatArray, InputError, unit
 
 MAX_NAME = 500
 """Letters of an identity's name."""
@@ -231,6 +231,8 @@ def _difference(stored: Contract, given: Contract) -> str:
         if digests[0] != digests[1]:
             return f"it holds embeddings of {stored.name} (weights {digests[0][:12]}), not of {given.name}"
         aside.add("name")  # the same weights under another name
+    if UNNAMED in (stored.name, given.name):
+        aside.add("name")
     for field in fields(Contract):
         have, want = getattr(stored, field.name), getattr(given, field.name)
         if field.name not in aside and have != want:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from facezoo.cli import main
+from facezoo.cli.models import told_apart
 from facezoo.image import write_image
 from facezoo.registry import BENCHMARKS
 
@@ -58,6 +59,28 @@ def test_a_model_is_scored_and_reported(work, tmp_path, capsys):
     assert "Face verification: mosaic" in html.read_text()
 
 
+def test_benchmarks_of_one_name_are_told_apart_by_their_specs():
+    root = "root=photos/crops"
+    specs = [f"folder:{root}", f"folder:{root},seed=1", f"all_pairs:{root}", "lfw:root=photos"]
+    assert told_apart(["crops", "crops", "crops", "lfw"], specs) == [
+        "crops (folder)", "crops (folder, seed=1)", "crops (all_pairs)", "lfw",
+    ]  # fmt: skip
+    assert told_apart(["crops", "crops"], specs[:2]) == ["crops", "crops (seed=1)"]
+
+
+def test_a_model_without_a_name_is_called_by_its_file(work, tmp_path, capsys):
+    lines = [line for line in (work / "contract.toml").read_text().splitlines() if not line.startswith("name")]
+    (tmp_path / "nameless.toml").write_text("\n".join(lines))
+    spec = f"folder:root={work / 'crops'},aligned=arcface,folds=3,resamples=0"
+
+    code, printed, errors = run(
+        capsys, "evaluate", work / "mosaic.onnx", spec, "--contract", tmp_path / "nameless.toml", "--json"
+    )
+
+    assert code == 0, errors
+    assert json.loads(printed)[0]["contract"]["name"] == "mosaic"
+
+
 def test_flip_is_named_in_the_protocol_and_json_is_printed(work, capsys):
     spec = f"folder:root={work / 'crops'},aligned=arcface,folds=3,resamples=0"
 
@@ -86,13 +109,17 @@ def test_kept_features_give_the_same_report(work, tmp_path, capsys):
         (["{model}", "{spec}"], "no facezoo contract"),
         (["{model}", "lfw:root=/nowhere", "--contract", "{contract}"], "no such file"),
         (["{model}", "lfx:root=x", "--contract", "{contract}"], "unknown benchmark 'lfx'"),
+        (["{model}", "lwf:root=x", "--contract", "{contract}"], "did you mean lfw?"),
         (["{model}", "lfw:colour=red", "--contract", "{contract}"], "no option 'colour'"),
+        (["{model}", "lfw:alligned=arcface", "--contract", "{contract}"], "did you mean aligned?"),
+        (["{model}", "{spec}", "--contract", "{contract}", "--html", "{crops}"], "crops: is a folder; name a file"),
+        (["{model}", "{spec}", "{spec}", "--contract", "{contract}"], "the same benchmark is given twice"),
         (["{model}", "{spec}", "--contract", "{contract}", "--batch-size", "0"], "--batch-size"),
     ],
 )
 def test_what_cannot_be_scored_is_one_sentence(work, capsys, tokens, words):
     given = {"spec": f"folder:root={work / 'crops'},aligned=arcface", "model": work / "mosaic.onnx"}
-    given["contract"] = work / "contract.toml"
+    given |= {"contract": work / "contract.toml", "crops": work / "crops"}
 
     code, printed, errors = run(capsys, "evaluate", *(token.format(**given) for token in tokens))
 

@@ -163,7 +163,11 @@ def test_a_small_rate_keeps_two_digits():
 
 def test_the_cells_of_a_table_are_rates_by_their_column_or_by_the_title():
     rows = (("group", "genuine pairs", "FNMR", "from", "to"), ("A", 1200.0, 0.02, 0.01, None))
-    assert shown_table("Groups", rows)[1] == ["A", "1,200", "2.00 %", "1.00 %", "n/m"]
+    assert shown_table("Groups", rows) == [
+        ["group", "genuine pairs", "FNMR", "95 % interval"],
+        ["A", "1,200", "2.00 %", "[1.00, n/m]"],
+    ]
+    assert shown_table("Groups", [rows[0], ("B", 2.0, None, None, None)])[1] == ["B", "2", "n/m", ""]
     assert shown_table("FMR across groups", (("group", "A"), ("A", 0.001)))[1] == ["A", "0.10 %"]
     assert shown_table("Thresholds", (("FMR wanted", "threshold"), ("1e-3", 0.31234)))[1] == ["1e-3", "0.3123"]
 

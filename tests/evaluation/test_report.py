@@ -14,11 +14,12 @@ from facezoo.evaluation.group_rates import GroupPart
 from facezoo.evaluation.html import figure_svg
 from facezoo.evaluation.identification import Identification
 from facezoo.evaluation.ijb import IJB, Gallery
+from facezoo.evaluation.lines import Line, lines_of, lines_over, with_equal
 from facezoo.evaluation.markdown import pipe_table, to_markdown, write_markdown
 from facezoo.evaluation.megaface import MegaFace
 from facezoo.evaluation.metrics import tally
 from facezoo.evaluation.pages import crops_of, metric_words, report_page
-from facezoo.evaluation.plots import lines_of, lines_over, overlaid_figures, report_figures
+from facezoo.evaluation.plots import cmc_lines, overlaid_figures, report_figures
 from facezoo.evaluation.quality_curves import QualityPart
 from facezoo.evaluation.report import Report
 from facezoo.evaluation.scored_pairs import thinned_roc
@@ -118,6 +119,7 @@ def test_the_page_of_every_kind_has_its_tables_and_pictures(scored):
     assert report.mistakes and text.count("data:image/jpeg") == 2 * len(report.mistakes)
     for title in report.tables:
         assert title in text
+    assert ("template 0: " in text) == (benchmark.name == "ijb")
     assert ("Worst searches" in text) == any(mistake.search for mistake in report.mistakes)
     assert ("Worst false" in text) == any(not mistake.search for mistake in report.mistakes)
 
@@ -132,6 +134,22 @@ def test_every_kind_survives_json_and_has_its_markdown(scored, tmp_path):
     for above, line in itertools.pairwise(lines):
         if line.startswith("| ---"):
             assert len(re.findall(r"(?<!\\)\|", above)) == line.count("|")
+
+
+def test_a_thinned_curve_goes_through_the_point_of_equal_errors():
+    line = Line("thin", {"fmr": [0.0, 0.01, 0.3, 1.0], "fnmr": [1.0, 0.2, 0.05, 0.0]}, 0.1)
+    fmr, fnmr = with_equal(line)
+    assert fmr.tolist() == [0.0, 0.01, 0.1, 0.3, 1.0]
+    assert fnmr.tolist() == [1.0, 0.2, 0.1, 0.05, 0.0]
+
+
+def test_ranks_are_whole_numbers_and_covered_lines_are_seen():
+    points = {"rank": [1.0, 2.0, 5.0], "rate": [0.5, 0.75, 1.0]}
+    axes = cmc_lines([Line("G1", points), Line("G2", points)]).axes[0]
+    assert axes.get_xticks().tolist() == [1, 2, 3, 5]
+    first, second = axes.get_lines()
+    assert (first.get_linestyle(), second.get_linestyle()) == ("-", "--")
+    assert first.get_linewidth() > second.get_linewidth()
 
 
 def test_several_reports_share_the_figures_that_more_than_one_has():

@@ -82,7 +82,10 @@ def test_a_page_a_report_and_a_calibration_are_written(threshold, tmp_path):
     assert len(found.data) == 64
     assert 0 <= found.min_cllr <= found.cllr
     assert found(0.99) > 0 > found(0.0)
-    assert "mosaic" in page.read_text()
+    text = page.read_text()
+    assert "mosaic" in text and "Recommended for FMR 0.001: cosine" in text
+    card = text.index("recommended threshold, cosine")
+    assert text.index('<div class="headline">') < card < text.index('<div class="figures">')
     assert json.loads(out.read_text())[0]["name"] == "crops"
     assert "isotonic calibration, Cllr" in printed
 

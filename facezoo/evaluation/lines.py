@@ -1,0 +1,67 @@
+"""The curves of reports as lines of a figure: names, looks, and the point of equal errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from facezoo.evaluation.report import Report
+from facezoo.types import FloatArray
+
+LINES = ("#2166ac", "#d6604d", "#4d9221", "#8073ac", "#b35806", "#35978f", "#c51b7d", "#636363")
+DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)))
+"""A later line that lies on an earlier one leaves it to be seen between its dashes."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve with its name in the legend, and the rate at which its errors are equal."""
+
+    label: str
+    points: Mapping[str, list[float]]
+    equal: float | None = None
+
+    def axis(self, name: str) -> FloatArray:
+        return np.array(self.points[name])
+
+
+def lines_of(report: Report, kind: str) -> list[Line]:
+    """The curves `kind` and `kind/GROUP` of a report, the former first."""
+    found = [Line("all", report.curves[kind], report.metrics.get("eer"))] if kind in report.curves else []
+    for name, points in report.curves.items():
+        if name.startswith(f"{kind}/"):
+            group = name.removeprefix(f"{kind}/")
+            found.append(Line(group, points, report.metrics.get(f"{group}/eer")))
+    return found
+
+
+def lines_over(reports: Sequence[Report], kind: str) -> list[Line]:
+    """One line for each report by its name; of a report that only has groups all of them."""
+    found = []
+    for report in reports:
+        lines = lines_of(report, kind)
+        if kind in report.curves:
+            found.append(Line(report.name, lines[0].points, lines[0].equal))
+        else:
+            found += [Line(f"{report.name} {line.label}", line.points, line.equal) for line in lines]
+    return found
+
+
+def styles(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """Colour, width and dashes of each line; the first is drawn below the others and is the widest."""
+    return [
+        {"color": LINES[k % len(LINES)], "ls": DASHES[k % len(DASHES)], "lw": 1.6 if k or len(lines) == 1 else 2.4}
+        for k in range(len(lines))
+    ]
+
+
+def with_equal(line: Line) -> tuple[FloatArray, FloatArray]:
+    """FMR, rising, and FNMR of a ROC together with its point of equal errors, which a thinned curve has not."""
+    fmr, fnmr = line.axis("fmr"), line.axis("fnmr")
+    if not line.equal:
+        return fmr, fnmr
+    place = int(np.searchsorted(fnmr - fmr < 0, True))
+    return np.insert(fmr, place, line.equal), np.insert(fnmr, place, line.equal)
