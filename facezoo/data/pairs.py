@@ -161,6 +161,8 @@ def draw_pairs(identity: NDArray[np.intp], pairs: int, seed: int) -> tuple[NDArr
     """
     if pairs < 2:
         raise InputError(f"pairs: {pairs} pairs were asked for, there must be 2 or more")
+    if seed < 0:
+        raise InputError(f"pairs: seed is {seed}, it must be 0 or more")
     generator = np.random.default_rng(seed)
     order = np.argsort(identity, kind="stable")
     starts = np.flatnonzero(np.diff(identity[order], prepend=-1))

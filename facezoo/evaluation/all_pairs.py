@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.evaluation.columns import columns
-from facezoo.evaluation.metrics import Tally, auc, eer, min_dcf
+from facezoo.evaluation.intervals import check_draws
+from facezoo.evaluation.metrics import Tally, auc, check_costs, eer, min_dcf
 from facezoo.evaluation.operating import (
     draw_identities,
     group_counts,
@@ -19,7 +20,7 @@ from facezoo.evaluation.operating import (
     pair_intervals,
     sample_warnings,
 )
-from facezoo.evaluation.pair_counts import KEEP, Equal, PairCounts, count_pairs
+from facezoo.evaluation.pair_counts import KEEP, Equal, PairCounts, check_count, count_pairs
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
 from facezoo.evaluation.scored_pairs import Part, ScoredPairs, thinned_roc
@@ -30,6 +31,8 @@ from facezoo.registry import BENCHMARKS
 from facezoo.types import FloatArray, InputError
 
 FARS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8)
+LOWEST_FAR = 1e-12
+"""Mankind has 3e19 pairs, but no crowd that could be photographed says anything of a rate below."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +73,13 @@ class AllPairs:
     parts: tuple[Part, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.resamples < 0:
-            raise InputError(f"{self.name}: resamples is {self.resamples}, it must be 0 or more")
+        check_draws(self.name, self.resamples, self.seed)
+        check_costs(self.p_target, self.miss, self.false_alarm)
+        check_count(self.name, self.identity, self.equal, self.keep, self.state)
         if wrong := [far for far in self.fars if not 0 < far < 1]:
             raise InputError(f"{self.name}: {wrong[0]} is no rate of false matches, which lies between 0 and 1")
+        if wrong := [far for far in self.fars if far < LOWEST_FAR]:
+            raise InputError(f"{self.name}: an FMR of {wrong[0]:g} is below {LOWEST_FAR:g}: no tail reaches so far")
 
     def count(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> PairCounts:
         """The counts of all pairs, exact at the targets."""
@@ -272,7 +278,7 @@ def all_pairs(
         aligned, landmarks, groups, resamples: as for lfw.
         equal: every pair counts alike, or every identity (genuine) and pair of identities (impostor).
         keep: impostor scores held singly, 12 bytes each.
-        state: file from which an interrupted count goes on; removed at the end.
+        state: file from which an interrupted count goes on, written every 20 seconds; removed at the end.
         p_target: share of genuine attempts that is expected in use, for the detection cost.
         miss, false_alarm: cost of a false non-match and of a false match.
         seed: of the bootstrap.

@@ -15,7 +15,7 @@ from scipy.optimize import isotonic_regression
 from scipy.special import expit
 
 from facezoo.evaluation.metrics import Tally
-from facezoo.evaluation.pair_counts import count_pairs
+from facezoo.evaluation.pair_counts import Equal, count_pairs
 from facezoo.files import write_text
 from facezoo.types import Contract, FloatArray, InputError
 
@@ -71,6 +71,8 @@ def read_calibration(path: Path) -> Calibration:
     except ValidationError as error:
         first = error.errors()[0]
         raise InputError(f"{path}: not a calibration: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except RecursionError:
+        raise InputError(f"{path}: not a calibration: its brackets are nested too deeply") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a calibration: {error}") from None
     if len(found.scores) != len(found.ratios) or len(found.scores) < 2 or (np.diff(found.scores) <= 0).any():
@@ -166,10 +168,17 @@ def held_out(
     method: Method,
     folds: int = 5,
     seed: int = 0,
+    equal: Equal = "pairs",
 ) -> tuple[float, float]:
     """Cllr and minimum Cllr on people who were not fitted to: mean over folds of identities.
 
     Pairs between a person of the fold and another are left out on both sides. Photos without a face are, too.
+
+    Args:
+        embeddings, identity, failed: of the photos, (N, D), (N,) and (N,).
+        method: see `fit_calibration`.
+        folds, seed: how the people are parted.
+        equal: what counts alike, in the fit and in the cost; see `pair_counts.count_pairs`.
 
     Raises:
         InputError: too few people for so many folds.
@@ -177,7 +186,7 @@ def held_out(
     costs = []
     for train, test in _identity_folds(identity, folds, seed):
         fitted, tested = (
-            count_pairs(embeddings[part], identity[part], what="calibration").tally()
+            count_pairs(embeddings[part], identity[part], equal=equal, what="calibration").tally()
             for part in (np.flatnonzero(train & ~failed), np.flatnonzero(test & ~failed))
         )
         ratios = fit_calibration(fitted, method)(tested.scores)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from facezoo.data.pairs import inside, pair_lines
 from facezoo.evaluation.aggregation import aggregate
+from facezoo.evaluation.intervals import check_draws
 from facezoo.evaluation.open_set import (
     FPIR_WORDS,
     TIE_WORDS,
@@ -86,8 +87,7 @@ class Identification:
             raise InputError(
                 f"{self.name}: {common} photos are in the gallery and among the probes: they find themselves"
             )
-        if self.resamples < 0:
-            raise InputError(f"{self.name}: resamples is {self.resamples}, it must be 0 or more")
+        check_draws(self.name, self.resamples, self.seed)
 
     def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
         """The report for embeddings (N, D), normalised or not, and the photos without a face (N,)."""
@@ -279,6 +279,7 @@ def split_people(
     """Gallery and probes of a folder of people, as photo and person, drawn by the seed."""
     if enrolled < 1 or not 0 <= unknown < 1:
         raise InputError(f"{root}: enrolled={enrolled} must be 1 or more, unknown={unknown} at least 0 and below 1")
+    check_draws(str(root), 0, seed)
     people: dict[str, list[str]] = {}
     for path in find_images(root):
         photo = path.relative_to(root).as_posix()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from facezoo.evaluation.template_verification import FprRule
 from facezoo.registry import BENCHMARKS
 from facezoo.types import FloatArray, InputError
 
+MAX_NUMBER = (1 << 63) - 1
 GALLERIES = {"ijbb": ("S1", "S2"), "ijbc": ("G1", "G2")}
 
 
@@ -53,8 +55,16 @@ def read_templates(path: Path) -> TemplateList:
         numbers.append((int(fields[1]), int(fields[2])))
     if not names:
         raise InputError(f"{path}: there are no photos in it")
-    template, media = np.array(numbers, np.int64).T
+    template, media = _numbers(path, numbers)
     return TemplateList(names, template, media)
+
+
+def _numbers(path: Path, rows: list[tuple[int, int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Two columns of numbers, (M,) each."""
+    if largest := max((number for row in rows for number in row if number > MAX_NUMBER), default=0):
+        raise InputError(f"{path}: the number {largest} of a template, medium or subject is larger than 2^63 - 1")
+    first, second = np.array(rows, np.int64).T
+    return first, second
 
 
 def read_faces(path: Path) -> tuple[list[str], FloatArray, FloatArray]:
@@ -82,15 +92,20 @@ def read_template_pairs(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int32
     try:
         if path.stat().st_size > MAX_LIST_BYTES:
             raise InputError(f"{path}: more than the {MAX_LIST_BYTES:,} bytes that are read")
-        if not path.stat().st_size:
-            raise InputError(f"{path}: there are no pairs in it")
-        found = np.loadtxt(path, np.int32, comments=None, ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a file of blank lines, which is refused below
+            found = np.loadtxt(path, np.int32, comments=None, ndmin=2)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except ValueError as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: not a list of 'template template label': {error}") from None
+        words = str(error).partition(";")[0]
+        raise InputError(f"{path}: not a list of 'template template label': {words}") from None
+    if not found.size:
+        raise InputError(f"{path}: there are no pairs in it")
     if found.shape[1] != 3:
         raise InputError(f"{path}: {found.shape[1]} fields in a line, 'template template label' was expected")
     return found[:, 0].copy(), found[:, 1].copy(), found[:, 2] > 0
@@ -119,7 +134,7 @@ def read_subjects(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         raise InputError(f"{path}: not a CSV file in UTF-8: {error}") from None
     if not subjects:
         raise InputError(f"{path}: there are no templates in it")
-    return np.array(list(subjects), np.int64), np.array(list(subjects.values()), np.int64)
+    return _numbers(path, list(subjects.items()))
 
 
 def rows_of(path: Path, ids: NDArray[np.integer], wanted: NDArray[np.integer]) -> NDArray[np.int32]:

@@ -17,6 +17,13 @@ from facezoo.types import FloatArray, InputError
 LEVEL = 0.95
 
 
+def check_draws(name: str, resamples: int, seed: int) -> None:
+    """Refuse a bootstrap of fewer than 0 resamples, and a seed that no generator takes."""
+    for option, value in (("resamples", resamples), ("seed", seed)):
+        if value < 0:
+            raise InputError(f"{name}: {option} is {value}, it must be 0 or more")
+
+
 def t_quantile(level: float, freedom: int) -> float:
     """The t with P(|T| < t) = level for a whole number of degrees of freedom, from the series of A&S 26.7.3-4."""
     low, high = 0.0, 1.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.evaluation.intervals import trial_intervals
+from facezoo.evaluation.intervals import check_draws, trial_intervals
 from facezoo.evaluation.noise import (
     JITTER,
     NOISE_WORDS,
@@ -79,8 +79,9 @@ class MegaFace:
     def __post_init__(self) -> None:
         if self.distractors < 1:
             raise InputError(f"{self.name}: there are no distractors")
-        if self.ranks < 1 or self.resamples < 0:
-            raise InputError(f"{self.name}: ranks is {self.ranks} (1 or more), resamples {self.resamples} (0 or more)")
+        if self.ranks < 1:
+            raise InputError(f"{self.name}: ranks is {self.ranks}, it must be 1 or more")
+        check_draws(self.name, self.resamples, self.seed)
         if self.noisy is not None and len(self.noisy) != len(self.identity) + self.distractors:
             raise InputError(f"{self.name}: noisy has {len(self.noisy)} entries, one for each photo was expected")
         if not len(self.trials()[0]):

@@ -142,10 +142,17 @@ def min_dcf(tallied: Tally, p_target: float = 0.01, miss: float = 1.0, false_ala
         p_target: share of genuine attempts that is expected in use.
         miss, false_alarm: cost of a false non-match and of a false match.
     """
-    if not 0 < p_target < 1 or miss <= 0 or false_alarm <= 0:
-        raise InputError(f"min_dcf: p_target {p_target} must lie between 0 and 1, and the costs above 0")
+    check_costs(p_target, miss, false_alarm)
     genuine, impostor = miss * p_target, false_alarm * (1 - p_target)
     return float((genuine * tallied.fnmr + impostor * tallied.fmr).min() / min(genuine, impostor))
+
+
+def check_costs(p_target: float, miss: float, false_alarm: float) -> None:
+    """Refuse what no detection cost has."""
+    if not 0 < p_target < 1 or not 0 < miss < math.inf or not 0 < false_alarm < math.inf:
+        raise InputError(
+            f"min_dcf: p_target {p_target} must lie between 0 and 1, miss {miss} and false_alarm {false_alarm} above 0"
+        )
 
 
 def det(tallied: Tally) -> tuple[FloatArray, FloatArray]:

@@ -42,14 +42,18 @@ def read_json_list(path: Path) -> tuple[list[str], list[str]]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON: {error}") from None
+    except RecursionError:
+        raise InputError(f"{path}: not a list of photos: its brackets are nested too deeply") from None
     paths = content.get("path") if isinstance(content, dict) else None
     if not isinstance(paths, list) or not paths or not all(isinstance(entry, str) for entry in paths):
         raise InputError(f'{path}: {{"path": [...]}} with names of photos was expected')
     ids = content.get("id", [])
     if not isinstance(ids, list) or len(ids) not in (0, len(paths)):
-        raise InputError(f'{path}: "id" has {len(ids)} entries for {len(paths)} paths')
+        raise InputError(f'{path}: "id" must be a list with an entry for each of the {len(paths)} paths')
     return [inside(path, number, entry) for number, entry in enumerate(paths, start=1)], [str(entry) for entry in ids]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from facezoo import progress
 from facezoo.evaluation.metrics import Tally
-from facezoo.evaluation.tails import BINS, STEPS, UPPER_EDGES, End, Tail, cosines, load_state, save_state
+from facezoo.evaluation.tails import BINS, STEPS, UPPER_EDGES, End, Tail, check_state, cosines, load_state, save_state
 from facezoo.types import FloatArray, InputError
 
 Equal: TypeAlias = Literal["pairs", "identities"]
@@ -24,8 +25,8 @@ Equal: TypeAlias = Literal["pairs", "identities"]
 PANEL, STRIP = 8192, 1024
 """Photos on either side that are read at once, and rows of one matrix product: 32 MB of scores."""
 
-SAVE_EVERY = 32
-"""Panels between two writings of the state: half a minute of 512-d embeddings on one core."""
+SAVE_EVERY = 20.0
+"""Seconds between two writings of the state; it is written between panels of up to 8,192 x 8,192 pairs."""
 
 KEEP = 1 << 21
 KEEP_GENUINE = 1 << 22
@@ -132,6 +133,19 @@ class PairCounts:
         )
 
 
+def check_count(what: str, identity: NDArray[np.intp], equal: Equal, keep: int, state: Path | None) -> None:
+    """Refuse what `count_pairs` could not do with photos of these people (N,), before they are embedded."""
+    if equal not in ("pairs", "identities"):
+        raise InputError(f"{what}: equal is {equal!r}, it must be pairs or identities")
+    if keep < 1:
+        raise InputError(f"{what}: keep is {keep}, it must be 1 or more")
+    sizes = np.unique(identity, return_counts=True)[1]
+    if len(sizes) < 2 or sizes.max() < 2:
+        raise InputError(f"{what}: two people and a second photo of one of them are needed")
+    if state is not None:
+        check_state(state)
+
+
 def count_pairs(
     embeddings: FloatArray,
     identity: NDArray[np.intp],
@@ -159,28 +173,28 @@ def count_pairs(
     """
     if embeddings.ndim != 2 or identity.shape != (len(embeddings),):
         raise InputError(f"{what}: embeddings of shape {embeddings.shape} for {len(identity)} photos of known people")
-    if equal not in ("pairs", "identities"):
-        raise InputError(f"{what}: equal is {equal!r}, it must be pairs or identities")
+    check_count(what, identity, equal, keep, state)
     codes = np.unique(identity, return_inverse=True)[1].astype(np.intp)
     lost = np.zeros(len(codes), bool) if failed is None else np.asarray(failed, bool)
     sizes = np.bincount(codes)
-    if len(sizes) < 2 or sizes.max() < 2:
-        raise InputError(f"{what}: two people and a second photo of one of them are needed")
     order = np.argsort(codes, kind="stable")
     order = order[~lost[order]]
-    if not len(order):
-        raise InputError(f"{what}: no photo has a face")
+    if len(order) < 2:
+        raise InputError(
+            f"{what}: {'no photo has' if not len(order) else 'only one photo has'} a face; nothing is left to compare"
+        )
     share = 1 / sizes[codes] if equal == "identities" else None
     tail = Tail(keep)
     key = f"{count_digest(embeddings, codes, lost)} {equal} {keep} {PANEL} {STRIP}" if state else ""
     done = load_state(state, key, tail) if state else 0
-    panels = _panels(len(order))
+    panels, saved = _panels(len(order)), time.monotonic()
     with progress.bar(len(panels), what, "block", initial=done) as bar:
         for number in range(done, len(panels)):
             _count_panel(tail, embeddings, order, codes, share, *panels[number])
             bar.update()
-            if state and (number + 1) % SAVE_EVERY == 0:
+            if state and time.monotonic() - saved >= SAVE_EVERY:
                 save_state(state, key, number + 1, tail)
+                saved = time.monotonic()
     genuine = _genuine(embeddings, order, codes, sizes if share is not None else None)
     if state:
         state.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ BINS = 1 << 16
 
 BLOCK = 1 << 9
 """Pairs compared at once in float64."""
+
+STATE = ("key", "done", "counts", "weights", "first", "scaled", "left", "right")
+"""Arrays of a state file."""
 
 Pairs: TypeAlias = Callable[[NDArray[np.intp]], tuple[NDArray[np.integer], NDArray[np.integer]]]
 Held: TypeAlias = tuple[FloatArray, NDArray[np.int32], NDArray[np.int32]]
@@ -160,18 +164,33 @@ def save_state(path: Path, key: str, done: int, tail: Tail) -> None:
         np.savez(file, **state)
 
 
+def check_state(path: Path) -> None:
+    """Refuse a file in which no state could be kept, before any work is done."""
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder; name a file for the state")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent} for the state")
+    if path.exists():
+        _read_state(path)
+
+
 def load_state(path: Path, key: str, tail: Tail) -> int:
     """Go on with the count of a state file; how many of its panels are done, 0 without a file."""
-    if not path.is_file():
+    if not path.exists():
         return 0
+    state = _read_state(path)
+    if str(state["key"]) != key:
+        raise InputError(f"{path}: is the state of other embeddings, people or options; remove it or name another")
+    tail.restore(state)
+    return int(state["done"])
+
+
+def _read_state(path: Path) -> dict[str, NDArray]:
+    """All arrays of a state file."""
     try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("not an archive of arrays")
         with np.load(path, allow_pickle=False) as stored:
-            state = {name: stored[name] for name in stored.files}
-        if str(state["key"]) != key:
-            raise InputError(f"{path}: is the state of other embeddings, people or options; remove it or name another")
-        tail.restore(state)
-        return int(state["done"])
-    except (ValueError, KeyError, OSError, zipfile.BadZipFile) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path}: not a readable state of all pairs ({error}); remove it") from None
+            return {name: stored[name] for name in STATE}
+    except (ValueError, KeyError, OSError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a readable state of all pairs ({error}); remove it or name another") from None

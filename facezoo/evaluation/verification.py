@@ -15,6 +15,7 @@ from facezoo.evaluation.folds import Folds, fold_accuracy, fold_of, weighted_fol
 from facezoo.evaluation.intervals import (
     LEVEL,
     bootstrap,
+    check_draws,
     error_bound,
     fold_interval,
     identity_weights,
@@ -87,8 +88,7 @@ class Verification:
             raise InputError(f"{self.name}: left, right and same differ in length")
         if not len(self.same):
             raise InputError(f"{self.name}: there are no pairs")
-        if self.resamples < 0:
-            raise InputError(f"{self.name}: resamples is {self.resamples}, it must be 0 or more")
+        check_draws(self.name, self.resamples, self.seed)
         if self.identity is not None:
             claimed = self.identity[self.left] == self.identity[self.right]
             if wrong := int((claimed != np.asarray(self.same, dtype=bool)).sum()):

@@ -135,7 +135,7 @@ class Killed(Exception):
 
 
 def test_an_interrupted_count_goes_on_and_ends_alike(small_blocks, monkeypatch, tmp_path):
-    monkeypatch.setattr(pair_counts, "SAVE_EVERY", 2)
+    monkeypatch.setattr(pair_counts, "SAVE_EVERY", 0.0)
     embeddings, identity = people()
     whole = count_pairs(embeddings, identity, keep=200)
     state, done, real = tmp_path / "state.npz", [], pair_counts._count_panel
@@ -158,7 +158,7 @@ def test_an_interrupted_count_goes_on_and_ends_alike(small_blocks, monkeypatch, 
     again = count_pairs(embeddings, identity, keep=200, state=state)
 
     panels = len(pair_counts._panels(len(identity)))
-    assert len(done) == panels - 4
+    assert len(done) == panels - 5
     assert not state.exists()
     for name in ("scores", "left", "right", "bulk"):
         np.testing.assert_array_equal(getattr(again.impostor, name), getattr(whole.impostor, name))
@@ -169,6 +169,53 @@ def test_a_damaged_state_is_one_sentence(tmp_path):
     (tmp_path / "state.npz").write_bytes(b"nonsense")
     with pytest.raises(InputError, match="remove it"):
         count_pairs(embeddings, identity, state=tmp_path / "state.npz")
+
+
+@pytest.mark.parametrize("content", ["empty", "array", "foreign", "folder", "nowhere"])
+def test_a_place_where_no_state_can_be_is_refused_before_any_work(tmp_path, content):
+    path = tmp_path / "state.npz"
+    if content == "empty":
+        path.touch()
+    elif content == "array":
+        with path.open("wb") as file:
+            np.save(file, np.arange(3))
+    elif content == "foreign":
+        np.savez_compressed(path, weights=np.arange(3))
+    else:
+        path = tmp_path if content == "folder" else tmp_path / "none" / "state.npz"
+    with pytest.raises(InputError, match=r"not a readable state|is a folder|there is no folder"):
+        AllPairs("toy", [], people()[1], state=path)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"keep": 0}, "keep is 0"),
+        ({"equal": "votes"}, "pairs or identities"),
+        ({"p_target": 1.0}, "p_target"),
+        ({"false_alarm": 0.0}, "false_alarm"),
+        ({"seed": -1}, "seed is -1"),
+        ({"resamples": -1}, "resamples is -1"),
+        ({"fars": (1e-30,)}, "below 1e-12"),
+        ({"identity": np.arange(5)}, "two people"),
+    ],
+)
+def test_options_are_checked_before_photos_are_embedded(options, words):
+    with pytest.raises(InputError, match=words):
+        AllPairs("toy", [], **{"identity": people()[1], **options})
+
+
+@pytest.mark.parametrize("faces", [[0], [0, 1], [0, 2]])
+def test_one_or_two_faces_are_a_sentence_or_a_report(faces):
+    embeddings, identity = np.eye(5, 4, dtype=np.float32), np.array([0, 0, 1, 1, 2])
+    failed = ~np.isin(np.arange(5), faces)
+    benchmark = AllPairs("toy", [], identity, resamples=10)
+    if len(faces) == 1:
+        with pytest.raises(InputError, match="only one photo has a face"):
+            benchmark.score(embeddings, failed)
+        return
+    report = benchmark.score(embeddings, failed)
+    assert all(value is None or np.isfinite(value) for value in report.metrics.values())
 
 
 def test_a_tail_holds_whole_bins_and_counts_the_rest():

@@ -98,5 +98,7 @@ def test_held_out_people_are_not_fitted_to():
     failed[0] = True
     cost, least = held_out(embeddings, identity, failed, "logistic", folds=4)
     assert 0 < least <= cost < 1
+    alike = held_out(embeddings, identity, failed, "logistic", folds=4, equal="identities")
+    assert alike != (cost, least)  # person 0 has fewer pairs
     with pytest.raises(InputError, match="cannot fill"):
         held_out(embeddings[:9], identity[:9], failed[:9], "logistic")

@@ -208,10 +208,16 @@ def test_masked_probes_are_scored_by_the_command(tree, mosaic, run):
         ("megaface:root={tree},facescrub_noise={tree}/mega_noise.txt", "names none"),
         ("megaface:root={tree},distractor_list={tree}/bad.json", "leaves the folder"),
         ("megaface:root={tree},facescrub_list={tree}/scrub_noise.txt", "not valid JSON"),
+        ("megaface:root={tree},facescrub_list={tree}", "cannot be read"),
+        ("megaface:root={tree},facescrub_list={tree}/deep.json", "nested too deeply"),
+        ("megaface:root={tree},facescrub_list={tree}/ids.json", "an entry for each of the 1 paths"),
+        ("megaface:root={tree},seed=-1", "seed is -1"),
     ],
 )
 def test_what_cannot_be_used_is_said_in_one_sentence(tree, spec, words):
     (tree / "bad.json").write_text(json.dumps({"path": ["../x.png"]}))
+    (tree / "deep.json").write_text("[" * 100_000)
+    (tree / "ids.json").write_text('{"path": ["x.png"], "id": 5}')
 
     with pytest.raises(InputError, match=words):
         BENCHMARKS.create(spec.format(tree=tree))
