@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facezoo.evaluation.metrics import check_scores, tally, tar_at_far
+from facezoo.evaluation.metrics import Sorted, check_scores, tar_at_far
 from facezoo.evaluation.report import Report
 from facezoo.evaluation.scored_pairs import ScoredPairs
 from facezoo.types import FloatArray, InputError
@@ -78,7 +78,8 @@ def error_versus_discard(
         left, right: photos of the pairs, (P,).
         quality: of each photo (N,), larger is better; of a pair the smaller one counts.
         fmr: target that sets the threshold.
-        discard: turn away photos with all their pairs, or pairs. Of N the floor(share N) worst go, of equals the first.
+        discard: turn away photos with all their pairs, or pairs. Of N the floor(share N) worst go. Where the border
+            parts equals, a pair counts by the chance that it stays when those that go are drawn among them.
         rule: threshold fixed on all pairs; recomputed on the pairs that are left, as in CR-FIQA; or so by MagFace's
             index: the impostor score at place floor((n - 1) fmr), counted from the highest.
         steps: shares, ascending from 0.
@@ -92,30 +93,59 @@ def error_versus_discard(
         raise InputError("edc: some quality scores are not finite")
     if discard == "images":
         used = np.unique(np.concatenate([left, right]))
-        rank = np.empty(len(quality), np.intp)
-        rank[used[np.argsort(quality[used], kind="stable")]] = np.arange(len(used))
-        worst, total = np.minimum(rank[left], rank[right]), len(used)
+        first, second, items = quality[left], quality[right], np.sort(quality[used])
     else:
-        total = len(values)
-        worst = np.empty(total, np.intp)
-        worst[np.argsort(np.minimum(quality[left], quality[right]), kind="stable")] = np.arange(total)
-    fixed = tar_at_far(tally(values, labels), fmr).threshold
+        first = second = np.minimum(quality[left], quality[right])
+        items = np.sort(first)
+    alone = (left == right) if discard == "images" else np.ones(len(values), bool)
+    ordered = Sorted(values, labels)
+    fixed = tar_at_far(ordered.tally(), fmr).threshold
     rows = []
     for share in steps:
         # 0.15 * 20 is a little less than 3
-        kept = worst >= int(share * total + 1e-9)
-        genuine, impostor = values[kept & labels], values[kept & ~labels]
-        if not len(genuine) or not len(impostor):
+        weight = _staying(first, second, alone, items, int(share * len(items) + 1e-9))
+        genuine, impostor = (float(weight[kind].sum()) for kind in (labels, ~labels))
+        if genuine <= 0 or impostor <= 0:
             rows.append((np.nan, np.nan, np.nan))
             continue
         threshold = fixed
         if rule == "recompute":
-            threshold = tar_at_far(tally(values[kept], labels[kept]), fmr).threshold
+            threshold = tar_at_far(ordered.tally(weight), fmr).threshold
         elif rule == "magface":
-            threshold = float(np.sort(impostor)[::-1][int((len(impostor) - 1) * fmr)])
-        rows.append((float((genuine < threshold).mean()), float((impostor >= threshold).mean()), threshold))
-    fnmr, found, threshold = np.array(rows).T
-    return Discarding(np.asarray(steps, np.float64), fnmr, found, threshold)
+            threshold = _score_at(values[~labels], weight[~labels], int(max(0.0, impostor - 1) * fmr))
+        accepted = values >= threshold
+        fnmr = float(weight[labels & ~accepted].sum()) / genuine
+        rows.append((fnmr, float(weight[~labels & accepted].sum()) / impostor, threshold))
+    fnmrs, found, thresholds = np.array(rows).T
+    return Discarding(np.asarray(steps, np.float64), fnmrs, found, thresholds)
+
+
+def _staying(
+    first: FloatArray, second: FloatArray, alone: NDArray[np.bool_], items: FloatArray, gone: int
+) -> FloatArray:
+    """The chance of each pair (P,) that it stays, when of the ordered items `gone` go, drawn among equals.
+
+    Args:
+        first, second: quality of either side.
+        alone: whether both sides are one item.
+    """
+    border = items[gone]
+    below, upto = np.searchsorted(items, border), np.searchsorted(items, border, side="right")
+    equal, kept = int(upto - below), int(upto - gone)
+    sides = (first == border).astype(np.intp) + (second == border)
+    one, both = kept / equal, kept * (kept - 1) / (equal * max(1, equal - 1))
+    chance = np.array([1.0, one, both])[sides]
+    chance[alone & (sides == 2)] = one
+    chance[np.minimum(first, second) < border] = 0
+    return chance
+
+
+def _score_at(scores: FloatArray, weights: FloatArray, place: int) -> float:
+    """The score at a place counted by weight from the highest, 0 being that itself."""
+    order = np.argsort(-scores, kind="stable")
+    # Chances that add up to a whole number miss it by a rounding.
+    reached = np.cumsum(weights[order]) > place + 1e-9
+    return float(scores[order][int(np.argmax(reached))])
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,6 @@
 """Error-versus-discard curves: what is discarded, at which threshold, and the area."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -60,8 +61,44 @@ def test_so_many_images_or_pairs_go_as_the_share_says():
     by_pair = error_versus_discard(
         scores, same, left, right, quality, 0.4, discard="pairs", steps=np.array([0, 0.2, 0.4])
     )
-    # Worst pairs: (0, 1), (1, 2), (3, 1) by photo 1, in this order.
-    assert by_pair.fnmr.tolist() == pytest.approx([1 / 3, 1 / 2, 0])
+    # The three genuine pairs are equally bad, by photo 1: one goes, then two, and the wrong one is as likely to stay.
+    assert by_pair.fnmr.tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3])
+
+
+@pytest.mark.parametrize("discard", ["images", "pairs"])
+@pytest.mark.parametrize("rule", ["fixed", "recompute", "magface"])
+def test_the_order_of_equals_is_nothing(discard, rule):
+    scores, same, left, right, quality = pairs(photos=100)
+    quality = np.round(quality * 5)
+    order, places = np.random.default_rng(1).permutation(len(same)), np.random.default_rng(2).permutation(100)
+    moved = np.argsort(places)[left[order]], np.argsort(places)[right[order]], quality[places]
+    found = error_versus_discard(scores, same, left, right, quality, 0.01, discard=discard, rule=rule)
+    again = error_versus_discard(scores[order], same[order], *moved, 0.01, discard=discard, rule=rule)
+    np.testing.assert_allclose(again.fnmr, found.fnmr, atol=1e-12)
+    np.testing.assert_allclose(again.threshold, found.threshold)
+
+
+@pytest.mark.parametrize("discard", ["images", "pairs"])
+def test_equals_count_by_the_chance_that_they_stay(discard):
+    """Every choice of the photos, or pairs, that go is gone through."""
+    generator = np.random.default_rng(3)
+    left, right = np.triu_indices(6, 1)
+    same, scores = generator.random(15) < 0.5, generator.normal(size=15)
+    quality = np.array([2.0, 1, 1, 1, 1, 0])
+    worst = np.minimum(quality[left], quality[right])
+    rated = quality if discard == "images" else worst
+    gone = 3 if discard == "images" else 8
+    wrong = left_over = 0
+    certain = np.flatnonzero(rated < 1)
+    threshold = error_versus_discard(scores, same, left, right, quality, 0.3, discard=discard).threshold[0]
+    for drawn in itertools.combinations(np.flatnonzero(rated == 1), gone - len(certain)):
+        out = np.isin(np.arange(len(rated)), [*certain, *drawn])
+        kept = same & ~(out[left] | out[right] if discard == "images" else out)
+        wrong, left_over = wrong + (scores[kept] < threshold).sum(), left_over + kept.sum()
+    found = error_versus_discard(
+        scores, same, left, right, quality, 0.3, discard=discard, steps=np.array([0, gone / len(rated)])
+    )
+    assert found.fnmr[1] == pytest.approx(wrong / left_over)
 
 
 def test_the_area_is_that_of_the_trapezoids():
