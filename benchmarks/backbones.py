@@ -139,7 +139,7 @@ def table(found: dict[str, dict[str, float | None]], threads: int) -> str:
         f"Threads: {threads}. Float32, random crops of the default size, "
         f"PyTorch {torch.__version__}; training in batches of {TRAIN_BATCH}. Accuracies are the projects' own, in "
         "per cent (IJB-C: TAR at FAR 1e-4, MegaFace: rank 1); they depend on data and head as much as on the backbone. "
-        "Where there is no time none was taken.",
+        "Where there is no time none was taken (training of networks above 400 M parameters).",
         "",
         "| backbone | parameters, M | MACs, G | train, img/s | 1 crop, ms | 32 crops, ms | published |",
         "|---|--:|--:|--:|--:|--:|---|",
