@@ -84,7 +84,7 @@ def threshold(
     from facezoo.embedder import load_embedder
     from facezoo.evaluation.all_pairs import FARS, all_pairs
     from facezoo.evaluation.features import Features
-    from facezoo.evaluation.operating import operating_points, point_rows
+    from facezoo.evaluation.operating import operating_points, point_rows, shown_cosine
     from facezoo.evaluation.pages import write_html
     from facezoo.evaluation.report import RECOMMENDED
     from facezoo.evaluation.run import told
@@ -146,7 +146,7 @@ def threshold(
                 f"(the scores allow {fitted.min_cllr:.4f})"
             )
         if write and first.measurable:
-            print(f"{write}: a copy of the model that states the threshold {first.threshold:.4f}")
+            print(f"{write}: a copy of the model that states the threshold {shown_cosine(first.threshold)}")
     if write and not first.measurable:
         raise InputError(f"--write: no model written, FMR {first.target:g} is {first.warnings[0]}")
 
@@ -176,6 +176,7 @@ def _calibration(
 
 
 def _print(report: Report, points: list[Point]) -> None:
+    from facezoo.evaluation.operating import shown_cosine
     from facezoo.evaluation.report import NO_FACE, aligned_columns, shown_table
 
     words = report.protocol
@@ -188,7 +189,8 @@ def _print(report: Report, points: list[Point]) -> None:
         cells = [f"{point.target:g}"]
         for kind, form in (("threshold", "{:.4f}"), ("fmr", "{:.1e}"), ("fnmr", "{:.2%}")):
             shown = point.measurable or kind == "fmr"
-            cells += [form.format(getattr(point, kind)) if shown else "n/m"]
+            value = getattr(point, kind)
+            cells += [(shown_cosine(value) if kind == "threshold" else form.format(value)) if shown else "n/m"]
             cells += [_range(point.intervals.get(kind), form) if shown else ""]
         rows.append([*cells, f"{point.false_matches:,.0f}"])
     print(aligned_columns(rows))
@@ -212,15 +214,13 @@ def _own_interval(point: Point) -> dict[str, Interval]:
 
 
 def _recommendation(point: Point) -> str:
-    """The threshold in the measures of other projects, rounded to the strict side: what is typed in keeps the FMR."""
-    from facezoo.evaluation.operating import angle, squared_distance
+    """The threshold, and in the measures of other projects; the angle is rounded to the strict side."""
+    from facezoo.evaluation.operating import angle, shown_cosine, squared_distance
 
-    cosine = math.ceil(point.threshold * 1e4) / 1e4
-    squared = math.floor(squared_distance(point.threshold) * 1e4) / 1e4
-    degrees = math.floor(angle(point.threshold) * 100) / 100
+    degrees = math.floor(angle(point.threshold) * 1e4) / 1e4
     return (
-        f"cosine {cosine:.4f} and above (squared L2 distance {squared:.4f} and below, "
-        f"angle {degrees:.2f} degrees and below)"
+        f"cosine {shown_cosine(point.threshold)} and above (squared L2 distance "
+        f"{shown_cosine(squared_distance(point.threshold))} and below, angle {degrees:.4f} degrees and below)"
     )
 
 

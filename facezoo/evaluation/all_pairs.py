@@ -13,14 +13,9 @@ from numpy.typing import NDArray
 from facezoo.evaluation.columns import columns
 from facezoo.evaluation.intervals import check_draws
 from facezoo.evaluation.metrics import Tally, auc, check_costs, eer, min_dcf
-from facezoo.evaluation.operating import (
-    draw_identities,
-    group_counts,
-    operating_points,
-    pair_intervals,
-    sample_warnings,
-)
+from facezoo.evaluation.operating import operating_points, sample_warnings
 from facezoo.evaluation.pair_counts import KEEP, Equal, PairCounts, check_count, count_pairs
+from facezoo.evaluation.pair_resampling import draw_identities, group_counts, pair_intervals
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
 from facezoo.evaluation.scored_pairs import Part, ScoredPairs, thinned_roc

@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 
 from facezoo.evaluation.intervals import LEVEL
-from facezoo.evaluation.operating import deflated, draw_identities
 from facezoo.evaluation.pair_counts import PairCounts
+from facezoo.evaluation.pair_resampling import deflated, draw_identities
 from facezoo.evaluation.report import Interval
 from facezoo.types import FloatArray, InputError
 

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facezoo.evaluation.intervals import LEVEL, error_bound
-from facezoo.evaluation.metrics import Tally, eer, tar_at_far
+from facezoo.evaluation.metrics import OperatingPoint, Tally, tar_at_far
 from facezoo.evaluation.pair_counts import PairCounts
+from facezoo.evaluation.pair_resampling import pair_intervals
 from facezoo.evaluation.report import Interval
 from facezoo.evaluation.verification import far_name
-from facezoo.types import FloatArray, InputError
+from facezoo.types import InputError
 
 RULE_OF_THIRTY = 30
 """So many errors must be seen for a rate to be known to a third of itself with 90 % confidence."""
+
+
+MARGIN = 1e-6
+"""So far a recommended threshold lies above the highest impostor that it must reject, at least: a cosine that is
+computed again, in float32 or in a batch of another size, differs by less."""
+
+LOSS = 0.01
+"""A threshold of four decimals may cost so much of the false matches that are allowed, and add so much to the FNMR."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,8 @@ class Point:
 
     Attributes:
         target: the FMR that must not be exceeded.
-        threshold: the smallest cosine that keeps it.
+        threshold: the smallest cosine of four decimals, or six, that keeps it with a margin of 1e-6. Whoever reads it
+            from a table, a file or a contract has the very number whose rates are stated.
         fmr, fnmr: what was seen at the threshold.
         false_matches: weight of the impostor pairs accepted.
         measurable: whether there are at least 1 / target impostor pairs.
@@ -57,12 +65,27 @@ def operating_points(counts: PairCounts, targets: Sequence[float], resamples: in
     points = []
     for target, point in zip(targets, found, strict=True):
         key = far_name(target)
-        matches = point.fmr * tallied.impostor_total
+        threshold, fmr, fnmr = _recommended(tallied, point)
+        matches = fmr * tallied.impostor_total
         own = {kind: intervals[f"{kind}@far={key}"] for kind in KINDS if f"{kind}@far={key}" in intervals}
-        own |= _without_error(counts, point.fmr, 1 - point.tar)
+        own |= _without_error(counts, fmr, fnmr)
         words = sample_warnings(counts, target, matches)
-        points.append(Point(target, point.threshold, point.fmr, 1 - point.tar, matches, point.measurable, own, words))
+        points.append(Point(target, threshold, fmr, fnmr, matches, point.measurable, own, words))
     return points
+
+
+def _recommended(tallied: Tally, point: OperatingPoint) -> tuple[float, float, float]:
+    """The threshold in few decimals, and FMR and FNMR there."""
+    if not point.measurable:
+        return point.threshold, point.fmr, 1 - point.tar
+    fmrs, fnmrs = tallied.fmr, tallied.fnmr
+    for digits in (4, 6):
+        threshold = round(math.ceil((point.threshold + MARGIN) * 10**digits) / 10**digits, digits)
+        cut = int(np.searchsorted(tallied.scores, threshold))
+        fmr, fnmr = float(fmrs[cut]), float(fnmrs[cut])
+        if fmr >= (1 - LOSS) * point.fmr and fnmr <= (1 + LOSS) * (1 - point.tar):
+            break
+    return threshold, fmr, fnmr
 
 
 KINDS = ("threshold", "fmr", "fnmr")
@@ -107,123 +130,6 @@ def _photos_for(pairs: float) -> int:
     return math.ceil((1 + math.sqrt(1 + 8 * pairs)) / 2)
 
 
-def draw_identities(people: int, resamples: int, seed: int) -> Iterator[FloatArray]:
-    """How often each identity is drawn, (I,), with replacement."""
-    generator = np.random.default_rng(seed)
-    for _ in range(resamples):
-        yield np.bincount(generator.integers(people, size=people), minlength=people).astype(np.float64)
-
-
-def pair_intervals(
-    counts: PairCounts, tallied: Tally, targets: Sequence[float], resamples: int, seed: int
-) -> dict[str, Interval]:
-    """Intervals over identities of `tar`, `fnmr`, `threshold` and `fmr` at the targets, and of `eer`.
-
-    An identity drawn w times gives its genuine pairs the weight w, a pair of identities the product. All weights of
-    the bulk follow from the numbers of photos, so only the pairs near the thresholds are gone through. The interval
-    of `threshold` and `fnmr` lets the threshold move with the resample; `fmr` is that at the threshold found.
-    A target of which the end of the impostor scores holds less than twice the pairs has none.
-    """
-    measure = resampled(counts, tallied, targets) if resamples else None
-    if measure is None:
-        return {}
-    method = f"bootstrap over identities, {resamples} resamples, seed {seed}, percentile, deflated"
-    plain = measure(np.ones(len(counts.sizes)))
-    drawn = draw_identities(len(counts.sizes), resamples, seed)
-    return {name: Interval(*ends, LEVEL, method) for name, ends in deflated(measure, plain, drawn).items()}
-
-
-Measure: TypeAlias = Callable[[FloatArray], Mapping[str, float | None]]
-
-
-def resampled(counts: PairCounts, tallied: Tally, targets: Sequence[float]) -> Measure | None:
-    """Gives the metrics of `pair_intervals` for identities drawn so often, (I,); None if nothing can be measured."""
-    impostor, genuine = counts.impostor, counts.genuine
-    total = tallied.impostor_total
-    share = np.cumsum(impostor.weights) / total
-    reach = 1.0 if impostor.complete else float(share[-1]) / 2 if len(share) else 0.0
-    points = {far_name(f): tar_at_far(tallied, f) for f in targets if f <= reach and f * total >= 1}
-    equal = eer(tallied)
-    rates = [point.far for point in points.values()]
-    if equal is not None and equal <= reach and genuine.complete:
-        rates.append(equal)
-    else:
-        equal = None
-    if not rates:
-        return None
-    depth = min(len(share), int(np.searchsorted(share, 2 * max(rates), side="right")) + 1000)
-    scores, weights = impostor.scores[:depth], impostor.weights[:depth]
-    left, right = counts.identity[impostor.left[:depth]], counts.identity[impostor.right[:depth]]
-    tie = np.searchsorted(-scores, -scores)  # first of the equal scores
-    mine = counts.identity[genuine.left]
-    # So many genuine pairs lie at each impostor score or below it; they are held from the lowest up.
-    rejected = np.searchsorted(-genuine.scores, scores, side="right")
-    known = genuine.complete | (rejected < len(genuine.scores))
-    accepted = {key: int(np.searchsorted(-scores, -point.threshold, side="right")) for key, point in points.items()}
-    lost = counts.failed_genuine
-
-    def measure(drawn: FloatArray) -> Mapping[str, float | None]:
-        genuine_total, impostor_total = counts.totals(drawn)
-        if not genuine_total or not impostor_total:
-            return {}
-        seen = np.cumsum(weights * drawn[left] * drawn[right]) / impostor_total
-        missed = np.append(0, np.cumsum(genuine.weights * drawn[mine])) + float(lost @ drawn)
-        found: dict[str, float | None] = {}
-        for key, point in points.items():
-            place = int(np.searchsorted(seen, point.far, side="right"))
-            if place < depth:
-                found[f"threshold@far={key}"] = float(np.nextafter(scores[place], np.inf))
-                if known[place]:
-                    found[f"fnmr@far={key}"] = float(missed[rejected[place]] / genuine_total)
-                    found[f"tar@far={key}"] = 1 - float(missed[rejected[place]] / genuine_total)
-            found[f"fmr@far={key}"] = float(seen[accepted[key] - 1]) if accepted[key] else 0.0
-        if equal is not None:
-            fnmr = missed[rejected] / genuine_total  # just above each score
-            fmr = np.append(0, seen)[tie]
-            cross = int(np.argmax(fmr >= fnmr))
-            if cross:
-                gap, last = fmr[cross] - fnmr[cross], fnmr[cross - 1] - fmr[cross - 1]
-                step = last / (gap + last) if gap + last > 0 else 0.0
-                found["eer"] = float(fmr[cross - 1] + step * (fmr[cross] - fmr[cross - 1]))
-        return found
-
-    return measure
-
-
-def deflated(
-    measure: Measure,
-    plain: Mapping[str, float | None],
-    draws: Iterator[FloatArray],
-) -> dict[str, tuple[float, float]]:
-    """Percentile intervals of what is taken from pairs of identities, without the noise that the product counts again.
-
-    Let a pair's part be a_i + a_j + e_ij. The weights w_i w_j show the variance of a once, but that of e three times
-    (https://doi.org/10.1214/07-AOAS122). Resamples of half the deviation, (1 + w) / 2, show e at 9/4 when they are
-    scaled up: the difference tells the share of e, and the reach of the interval is cut by what is too much.
-    """
-    drawn: dict[str, list[tuple[float, float]]] = {}
-    number = 0
-    for weights in draws:
-        number += 1
-        whole, half = measure(weights), measure((1 + weights) / 2)
-        for name, value in whole.items():
-            other = half.get(name)
-            if value is not None and other is not None:
-                drawn.setdefault(name, []).append((value, other))
-    found = {}
-    for name, pairs in drawn.items():
-        start = plain.get(name)
-        if start is None or 2 * len(pairs) < number:
-            continue
-        values, halves = np.array(pairs).T
-        spread, scaled = float(values.var()), 4 * float(halves.var())
-        noise = max(0.0, (spread - scaled) * 4 / 3)  # once what e gives, of which 3 are in one and 9/4 in the other
-        share = math.sqrt(max(1 / 3, 1 - 2 * noise / spread)) if spread > 0 else 1.0
-        low, high = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
-        found[name] = (start + share * (float(low) - start), start + share * (float(high) - start))
-    return found
-
-
 COLUMNS = (
     "FMR wanted", "threshold", "from", "to", "squared L2", "angle", "FMR", "from", "to", "FNMR", "from", "to",
     "false matches",
@@ -246,6 +152,11 @@ def point_rows(points: Sequence[Point]) -> tuple[tuple[str | int | float | None,
     return tuple(rows)
 
 
+def shown_cosine(cosine: float) -> str:
+    """Four decimals, or six where the number has more."""
+    return f"{cosine:.6f}".removesuffix("00")
+
+
 def squared_distance(cosine: float) -> float:
     """Squared L2 distance of two unit vectors, 0 .. 4: another project accepts below it."""
     return 2 - 2 * cosine
@@ -261,25 +172,3 @@ def cosine_of(squared: float) -> float:
     if not 0 <= squared <= 4:
         raise InputError(f"distance: {squared} is no squared distance of unit vectors, which lies between 0 and 4")
     return 1 - squared / 2
-
-
-def group_counts(
-    counts: PairCounts, groups: NDArray[np.integer], number: int, drawn: FloatArray | None
-) -> tuple[FloatArray, FloatArray]:
-    """Weight of all impostor (G, G) and genuine pairs (G,) by the groups of their photos (N,), -1 in none.
-
-    Args:
-        drawn: how often each identity is drawn, (I,).
-    """
-    known = groups >= 0
-    people = len(counts.sizes)
-    flat = np.bincount(counts.identity[known] * number + groups[known], minlength=people * number)
-    photos = flat.reshape(people, number).astype(np.float64)
-    w = np.ones(people) if drawn is None else drawn
-    same = photos * (photos - 1) / 2
-    if counts.equal == "identities":
-        n = counts.sizes.astype(np.float64)[:, None]
-        photos, same = photos / n, same / np.maximum(n * (n - 1) / 2, 1)
-    all_of = w @ photos
-    impostor = np.outer(all_of, all_of) - (photos * (w**2)[:, None]).T @ photos
-    return impostor - np.diag(np.diagonal(impostor)) / 2, w @ same

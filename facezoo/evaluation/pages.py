@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from typing import TypeAlias
 from markupsafe import Markup
 
 from facezoo.evaluation.html import Section, breakable, facts, figure_svg, figures, grid, page, picture, render
+from facezoo.evaluation.operating import shown_cosine
 from facezoo.evaluation.photos import Crops, Locate
 from facezoo.evaluation.plots import overlaid_figures, report_figures
 from facezoo.evaluation.report import RECOMMENDED, Mistake, Report, show, show_interval, shown_table, table_rows
@@ -158,11 +158,11 @@ def _metric_row(report: Report, name: str) -> tuple[str, str, str]:
 
 
 def _recommended(report: Report) -> list[tuple[str, str, str]]:
-    """The threshold that is recommended, rounded to the strict side, before all metrics."""
+    """The threshold that is recommended, before all metrics."""
     threshold = report.metrics.get("threshold")
     if RECOMMENDED not in report.protocol or threshold is None:
         return []
-    shown = f"{math.ceil(threshold * 1e4) / 1e4:.4f}"
+    shown = shown_cosine(threshold)
     return [("recommended threshold, cosine", shown, show_interval("threshold", report.intervals.get("threshold")))]
 
 

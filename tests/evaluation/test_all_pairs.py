@@ -9,15 +9,8 @@ from facezoo.evaluation import Verification, pair_counts
 from facezoo.evaluation.all_pairs import AllPairs
 from facezoo.evaluation.intervals import identity_weights
 from facezoo.evaluation.metrics import Sorted, auc, eer, tally, tar_at_far
-from facezoo.evaluation.operating import (
-    deflated,
-    draw_identities,
-    group_counts,
-    operating_points,
-    pair_intervals,
-    resampled,
-)
 from facezoo.evaluation.pair_counts import count_pairs
+from facezoo.evaluation.pair_resampling import deflated, draw_identities, group_counts, pair_intervals, resampled
 from facezoo.evaluation.tails import BINS, STEPS, Tail
 from facezoo.types import InputError
 
@@ -331,9 +324,9 @@ def test_a_half_precision_memory_map_is_counted_as_it_is(tmp_path):
     embeddings, identity = people()
     np.save(tmp_path / "e.npy", embeddings.astype(np.float16))
     mapped = np.load(tmp_path / "e.npy", mmap_mode="r")
-    points = operating_points(count_pairs(mapped, identity).settled(mapped, [0.01]), [0.01], 0)
+    counts = count_pairs(mapped, identity).settled(mapped, [0.01])
     scores, same, _, _ = every_pair(np.asarray(mapped), identity)
-    assert points[0].threshold == tar_at_far(tally(scores, same), 0.01).threshold
+    assert tar_at_far(counts.tally(), 0.01) == tar_at_far(tally(scores, same), 0.01)
 
 
 def test_groups_of_all_pairs_are_those_of_a_list():

@@ -1,16 +1,26 @@
 """Recommended thresholds, their warnings, wrong labels, and the tail that is extrapolated."""
 
+import json
+
 import numpy as np
 import pytest
 from scipy.stats import genpareto
 
 from facezoo.evaluation.extremes import Pareto, extrapolate, fit_pareto
 from facezoo.evaluation.intervals import wilson
-from facezoo.evaluation.metrics import det, min_dcf, tally
-from facezoo.evaluation.operating import angle, cosine_of, operating_points, point_rows, squared_distance
+from facezoo.evaluation.metrics import det, min_dcf, tally, tar_at_far
+from facezoo.evaluation.operating import (
+    _recommended,
+    angle,
+    cosine_of,
+    operating_points,
+    point_rows,
+    shown_cosine,
+    squared_distance,
+)
 from facezoo.evaluation.pair_counts import count_pairs
 from facezoo.evaluation.suspects import suspects
-from facezoo.types import InputError
+from facezoo.types import InputError, unit
 
 
 def crowd(seed=0, number=100, photos=3, dim=24, noise=0.6):
@@ -29,6 +39,32 @@ def test_the_recommended_threshold_never_exceeds_its_fmr():
     for target, point in zip((0.1, 0.01, 0.001), points((0.1, 0.01, 0.001)), strict=True):
         assert point.fmr <= target
         assert point.measurable
+
+
+@pytest.mark.parametrize("target", [0.3, 0.01, 0.001])
+def test_the_recommended_threshold_as_written_has_the_rates_that_are_stated(target):
+    embeddings, identity = crowd()
+    left, right = np.triu_indices(len(identity), 1)
+    same = identity[left] == identity[right]
+    point = points((target,))[0]
+
+    for text in (json.dumps(point.threshold), shown_cosine(point.threshold)):
+        threshold = float(text)
+        for dtype in (np.float64, np.float32):  # as evaluation and as a gallery computes them
+            vectors = unit(embeddings.astype(dtype))
+            scores = (vectors[left] * vectors[right]).sum(axis=1)
+            assert (scores[~same] >= threshold).mean() == pytest.approx(point.fmr, abs=1e-12)
+            assert (scores[same] < threshold).mean() == pytest.approx(point.fnmr, abs=1e-12)
+    assert 0.99 * target < point.fmr + 1 / (~same).sum() <= target + 1 / (~same).sum()
+
+
+def test_the_border_is_rejected_whatever_a_product_rounds():
+    """The highest impostor that must be rejected lies closely below a number of four decimals."""
+    scores = np.array([0.1, 0.2, 0.39999999, 0.6, 0.7])
+    same = np.array([False, False, False, False, True])
+    tallied = tally(scores, same)
+    threshold, fmr, fnmr = _recommended(tallied, tar_at_far(tallied, 0.25))
+    assert (threshold, fmr, fnmr) == (0.4001, 0.25, 0)
 
 
 def test_the_interval_of_a_threshold_holds_the_threshold():

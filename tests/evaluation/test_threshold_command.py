@@ -8,7 +8,7 @@ import pytest
 
 from facezoo.embedder import load_embedder
 from facezoo.evaluation.calibration import read_calibration
-from facezoo.evaluation.operating import angle, squared_distance
+from facezoo.evaluation.operating import angle, shown_cosine, squared_distance
 from facezoo.image import write_image
 
 
@@ -49,9 +49,10 @@ def test_a_threshold_is_recommended_written_and_used(work, threshold, run, tmp_p
     assert "extrapolated, not measured: FMR 1e-05" in printed
     assert "few people" in printed
     stated = load_embedder(copy).contract
-    assert f"cosine {stated.threshold:.4f}" in printed
-    assert f"{squared_distance(stated.threshold):.4f} and below" in printed
-    assert f"{math.floor(100 * angle(stated.threshold)) / 100:.2f} degrees" in printed
+    assert f"cosine {shown_cosine(stated.threshold)} and above" in printed
+    assert f"{shown_cosine(squared_distance(stated.threshold))} and below" in printed
+    assert f"{math.floor(1e4 * angle(stated.threshold)) / 1e4:.4f} degrees" in printed
+    assert float(shown_cosine(stated.threshold)) == stated.threshold
     code, printed, _ = run("evaluate", copy, f"folder:root={work / 'crops'},aligned=arcface,resamples=0")
     assert "at the model's threshold" in printed
 
@@ -63,7 +64,8 @@ def test_the_json_has_points_groups_and_the_whole_report(work, threshold):
     found = json.loads(printed)
     assert found["recommended"] == found["points"][0]
     assert found["recommended"]["fmr"] <= 1e-2
-    assert found["metrics"]["threshold@far=1e-2"] == found["recommended"]["threshold"]
+    threshold = found["recommended"]["threshold"]
+    assert found["metrics"]["threshold@far=1e-2"] < threshold == round(threshold, 6)
     assert found["tables"]["Thresholds"][0][0] == "FMR wanted"
     assert "Groups at FMR 1e-2" in " ".join(found["tables"])
     assert "a/fnmr@far=1e-2" in found["metrics"]
