@@ -17,6 +17,7 @@ from facezoo.config import Config, ModelConfig
 from facezoo.data.dataset import Dataset
 from facezoo.data.opening import open_dataset
 from facezoo.data.samplers import Sampler
+from facezoo.data.side_by_side import class_sets, people
 from facezoo.data.transforms import create_transforms
 from facezoo.head_file import HeadFile
 from facezoo.heads import Classifier, create_embedding_losses, create_head
@@ -75,6 +76,8 @@ def create_sampler(config: Config, data: Dataset) -> Sampler:
         "weights": data.weights,
         "batch_size": config.data.batch_size,
         "accumulate": config.optim.accumulate,
+        "source": data.source,
+        "classes": data.classes,
         "seed": config.train.seed,
     }
     if data.weights is not None and "weights" not in SAMPLERS.taken(spec, given):
@@ -136,6 +139,13 @@ NEEDS: dict[str, Need] = {
 def create_mode(config: Config, data: Dataset, fresh: bool = True) -> Any:
     """The network in the mode of the config, with what the mode needs.
 
+    "sets": Need((), lambda config, data, backbone, fresh: class_sets(data.labels, data.source)),
+    "people": Need((), lambda config, data, backbone, fresh: people(data.classes)),
+    "teacher": Need(
+        ("teacher", "teacher_head"),
+        lambda config, data, backbone, fresh: create_teacher(config, data, tuple(backbone.input_size)),
+    ),
+    "distillation": Need(("distillation",), lambda config, data, backbone, fresh: config.model.distillation),
     Args:
         fresh: start from `model.start` and `model.start_head`.
 

@@ -8,6 +8,7 @@ without anybody importing its module.
 from __future__ import annotations
 
 import difflib
+import dataclasses
 import importlib
 import inspect
 import re
@@ -83,7 +84,9 @@ def options_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     what the class takes by position only (the numbers of the paper's table) is not an option.
     """
     parameters = inspect.signature(factory).parameters
-    hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+    # Those of a dataclass are looked up in the module of the class that has the field.
+    by_init = inspect.isclass(factory) and not dataclasses.is_dataclass(factory)
+    hints = typing.get_type_hints(factory.__init__ if by_init else factory)
     by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     options = {
         name: parameter.replace(annotation=hints.get(name, Any))

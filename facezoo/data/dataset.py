@@ -78,6 +78,7 @@ class Dataset(ABC):
         weights: (N,) how often a sample is drawn in an epoch, fractions allowed; None where each is drawn once.
         spaces: (C,) number of the label space each class belongs to; None for one space. People of different spaces
             may be the same, so a sample competes with the classes of its own space only.
+        source: (N,) number of the set each sample comes from; None where the data are one set.
     """
 
     labels: Labels
@@ -86,6 +87,7 @@ class Dataset(ABC):
     shards: NDArray[np.int32] | None = None
     weights: NDArray[np.float64] | None = None
     spaces: Labels | None = None
+    source: Labels | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

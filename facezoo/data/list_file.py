@@ -53,15 +53,15 @@ class ListFile(FileDataset):
         root = path.parent if root is None else Path(root)
         names, values, blank = read_lines(path, root)
         entries, problems = len(names), {"blank_lines": blank}
-        absent = _absent(root, names) if missing != "unchecked" else np.empty(0, np.intp)
-        if len(absent):
-            problems["missing"] = Finding.of(names[i] for i in absent.tolist())
+        gone = absent(root, names) if missing != "unchecked" else np.empty(0, np.intp)
+        if len(gone):
+            problems["missing"] = Finding.of(names[i] for i in gone.tolist())
             if missing == "fail":
                 raise InputError(
-                    f"{path}: {len(absent):,} of {len(names):,} listed files are not below {root}, the first: "
+                    f"{path}: {len(gone):,} of {len(names):,} listed files are not below {root}, the first: "
                     f"{', '.join(problems['missing'].first)}; give the right root, or missing=drop to go without them"
                 )
-            kept = np.delete(np.arange(len(names)), absent)
+            kept = np.delete(np.arange(len(names)), gone)
             names, values = names.take(kept), values[kept]
         if missing != "unchecked":
             problems["repeated"] = _repeated(path, names, values)
@@ -91,7 +91,7 @@ def _repeated(path: Path, names: Names, values: Labels) -> Finding:
     return Finding.of(names[again] for _, again in pairs)
 
 
-def _absent(root: Path, names: Names) -> np.ndarray:
+def absent(root: Path, names: Names) -> np.ndarray:
     """Indices of the files that do not exist."""
     top = os.fsencode(root) + b"/"
     # Half the time of os.path.isfile; a folder under an image's name is noticed when it is read.

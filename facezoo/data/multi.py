@@ -42,10 +42,17 @@ class Multi(Dataset):
             raise InputError(f"multi: {len(weights)} weights for {len(sets)} sets; give one to each")
         if weights is not None and not all(0 < weight < float("inf") for weight in weights):
             raise InputError(f"multi: weights are {weights}, they must be above 0; leave a set out instead")
-        self.specs, self.sets = list(sets), [open_dataset(spec) for spec in sets]
+        self._join([open_dataset(spec) for spec in sets], sets, weights, separate)
+
+    def _join(
+        self, sets: list[Dataset], specs: list[str], weights: list[float] | None = None, separate: bool = False
+    ) -> None:
+        """Set all attributes from the datasets and how they are written."""
+        self.specs, self.sets = list(specs), sets
         lengths = [len(data) for data in self.sets]
         self._starts = np.concatenate([[0], np.cumsum(lengths)])
         offsets = np.cumsum([0, *(len(data.classes) for data in self.sets)])
+        self.source = np.repeat(np.arange(len(sets)), lengths)
         self.labels = np.concatenate([data.labels + offset for data, offset in zip(self.sets, offsets)])
         self.classes = [f"{number}-{name}" for number, data in enumerate(self.sets) for name in data.classes]
         self.problems = _together([data.problems for data in self.sets])
@@ -60,11 +67,6 @@ class Multi(Dataset):
             self.spaces = _in_a_row(list(spaces))
         elif any(data.spaces is not None for data in self.sets):
             raise InputError("multi: one of the sets has several label spaces; write separate=true")
-
-    @property
-    def source(self) -> NDArray[np.int64]:
-        """(N,) number of the set each sample comes from."""
-        return np.repeat(np.arange(len(self.sets)), np.diff(self._starts))
 
     def digest(self) -> str:
         parts = [super().digest(), *(data.digest() for data in self.sets)]

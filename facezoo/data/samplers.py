@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,14 +38,9 @@ class Sampler(ABC):
         last: what does not fill the last step of a pass over the data: `drop` leaves it out of this epoch; `fill`
             completes the step from a second pass, so that every sample is seen at least once.
 
-    Attributes:
-        group: so many samples side by side stay on one rank.
-
     Raises:
         InputError: a pass does not fill one step.
     """
-
-    group: ClassVar[int] = 1
 
     labels: Labels
     batch_size: int
@@ -59,6 +54,11 @@ class Sampler(ABC):
                 f"an epoch has {self.draws:,} images, fewer than one step of {self.batch_size * self.accumulate:,}; "
                 "lower data.batch_size or optim.accumulate"
             )
+
+    @property
+    def group(self) -> int:
+        """So many samples side by side stay on one rank."""
+        return 1
 
     @property
     def draws(self) -> int:
@@ -218,57 +218,6 @@ class Identities(Sampler):
         chosen = self.photos.of(identities, self.each, rng).reshape(self.batches, -1)
         rest = passes(lambda: rng.permutation(self.draws), self.size - chosen.size)
         return np.concatenate([chosen, rest.reshape(self.batches, -1)], axis=1).ravel()
-
-
-@SAMPLERS.register
-@dataclass(frozen=True, eq=False)
-class Pairs(Sampler):
-    """Two different photos of everybody, side by side; somebody's only photo comes twice.
-
-    One epoch is one pass over the identities, as semi-siamese training goes; https://arxiv.org/abs/2007.08398.
-
-    Args:
-        exclude: Q; nobody comes again while among the Q identities drawn last before the batch: the size of a
-            prototype queue, in which the same person would be a negative. Who was drawn late comes late in the next
-            epoch. (FaceX-Zoo leaves these identities out of the next epoch altogether.) `last=fill` would draw
-            somebody again early, and goes with exclude=0 only.
-    """
-
-    group = 2
-    exclude: int = 0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.batch_size % 2:
-            raise InputError(f"sampler pairs: data.batch_size is {self.batch_size}, it must be even")
-        if self.exclude and self.last == "fill":
-            raise InputError("sampler pairs: exclude and last=fill do not go together; leave one of them out")
-        people = self.size // 2
-        most = max(0, (people - self.batch_size) // 2)
-        self.require(0 <= self.exclude <= most, "exclude", f"with {people:,} identities an epoch 0 to {most:,} go")
-
-    @property
-    def draws(self) -> int:
-        return 2 * len(self.photos.counts)
-
-    def epoch(self, epoch: int) -> Indices:
-        rng = self.generator(epoch)
-        order = self._order(rng)
-        if self.exclude and epoch:
-            order = self._later(order, self._order(self.generator(epoch - 1)))
-        return self.photos.of(order, 2, rng).ravel()
-
-    def _order(self, rng: np.random.Generator) -> Indices:
-        return passes(lambda: rng.permutation(len(self.photos.counts)), self.size // 2)
-
-    def _later(self, order: Indices, before: Indices) -> Indices:
-        """The order with those drawn last `before` moved back, in their old order, to in front of its own last ones.
-
-        The own last ones stay, so that an epoch depends on the one before it and on no earlier one.
-        """
-        gap = self.exclude + self.batch_size // 2
-        body, end, recent = order[:-gap], order[-gap:], before[-gap:]
-        return np.concatenate([body[~np.isin(body, recent)], recent[np.isin(recent, body)], end])
 
 
 @SAMPLERS.register

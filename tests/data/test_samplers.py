@@ -14,7 +14,9 @@ SHARDS = np.repeat(np.arange(9), [5, 12, 9, 7, 10, 8, 11, 6, 10]).astype(np.int3
 
 
 def create(spec, batch_size=8, accumulate=1, seed=0, labels=LABELS, **given):
-    given = {"shards": SHARDS, "weights": None, **given}
+    # Two sets of six identities of the same names.
+    sets = {"source": labels // 6, "classes": [f"{label // 6}-{label % 6}" for label in range(labels.max() + 1)]}
+    given = {"shards": SHARDS, "weights": None, **sets, **given}
     return SAMPLERS.create_for(spec, labels=labels, batch_size=batch_size, accumulate=accumulate, seed=seed, **given)
 
 
@@ -22,7 +24,12 @@ def batches(sampler, epoch=0):
     return sampler.epoch(epoch).reshape(sampler.batches, -1)
 
 
-EVERY = ["shuffle", "balanced", "identities", "pairs", "blocks", "identities:count=2,each=3", "blocks:window=2"]
+EVERY = [
+    *("shuffle", "balanced", "identities", "pairs", "blocks", "branches"),
+    *("identities:count=2,each=3", "blocks:window=2", "branches:each=2", "branches:same=true"),
+]
+DRAWS = {"pairs": 2 * 12, "branches": 2 * 6, "branches:each=2": 4 * 6, "branches:same=true": 2 * 6}
+"""Images of a pass that is over identities; 78 otherwise."""
 
 
 def test_every_kind_is_tried():
@@ -44,13 +51,14 @@ def test_an_epoch_follows_from_the_seed_and_its_number(spec, last):
 
 @pytest.mark.parametrize("spec", EVERY)
 def test_an_epoch_is_whole_steps(spec):
-    draws = 2 * 12 if spec == "pairs" else len(LABELS)
-    for last, steps in (("drop", draws // 24), ("fill", -(-draws // 24))):
-        sampler = create(f"{spec}{',' if ':' in spec else ':'}last={last}", batch_size=8, accumulate=3)
-        assert sampler.batches == 3 * steps and sampler.size == 24 * steps
+    draws, accumulate = DRAWS.get(spec, len(LABELS)), 1 if spec.startswith("branches") else 3
+    step = 8 * accumulate
+    for last, steps in (("drop", draws // step), ("fill", -(-draws // step))):
+        sampler = create(f"{spec}{',' if ':' in spec else ':'}last={last}", batch_size=8, accumulate=accumulate)
+        assert sampler.batches == accumulate * steps and sampler.size == step * steps
 
 
-@pytest.mark.parametrize("spec", ["shuffle", "balanced", "identities", "pairs", "blocks"])
+@pytest.mark.parametrize("spec", ["shuffle", "balanced", "identities", "pairs", "blocks", "branches"])
 def test_a_pass_that_does_not_fill_a_step_is_refused(spec):
     with pytest.raises(InputError, match="fewer than one step of 160"):
         create(spec, batch_size=80, accumulate=2)
@@ -130,7 +138,7 @@ def test_the_rest_of_a_batch_is_drawn_from_all():
         ("pairs:exclude=3,last=fill", "do not go together"),
         ("pairs:exclude=9", "exclude is 9, with 12 identities an epoch 0 to 2 go"),
         ("shuffle:seed=3", "seed follows from the data"),
-        ("mixed", "unknown sampler 'mixed'; known: balanced, blocks, identities, pairs, shuffle"),
+        ("mixed", "unknown sampler 'mixed'; known: balanced, blocks, branches, identities, pairs, shuffle"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(spec, words):
