@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
+from facezoo.data.problems import Labels
 from facezoo.heads import prototype
 from facezoo.modes.base import Mode
 from facezoo.modes.gallery import GalleryNetwork
-from facezoo.modes.side_by_side import side_by_side
+from facezoo.modes.side_by_side import branches, groups
 from facezoo.registry import MODES
+from facezoo.types import InputError
+
+
+class _WithGallery(Mode):
+    """What the modes share: the network of the galleries, which follows that of the probes.
+
+    Args:
+        backbone: the network of the probes.
+        decay, ema_buffers, shuffle_norm: see `facezoo.modes.gallery.GalleryNetwork`.
+    """
+
+    def __init__(self, backbone: nn.Module, decay: float, ema_buffers: bool, shuffle_norm: bool) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.gallery = GalleryNetwork(backbone, decay, ema_buffers, shuffle_norm)
+
+    def train(self, mode: bool = True) -> _WithGallery:
+        super().train(mode)
+        self.gallery.train_like(self.backbone)
+        return self
+
+    def after_step(self) -> None:
+        self.gallery.follow(self.backbone)
 
 
 @MODES.register(name="semi_siamese")
-class SemiSiamese(Mode):
+class SemiSiamese(_WithGallery):
     """One image of a person is the probe, the other the gallery, and the reverse; https://arxiv.org/abs/2007.08398.
 
     Batches are those of the sampler `pairs:exclude=Q`. The queue, its place and the network of the galleries are
@@ -38,22 +63,68 @@ class SemiSiamese(Mode):
         shuffle_norm: bool = True,
         mask_duplicates: bool = False,
     ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.gallery = GalleryNetwork(backbone, decay, ema_buffers, shuffle_norm)
-        prototypes = prototype.PrototypeQueue(int(backbone.embedding_dim), queue, margin, mask_duplicates)
-        self.head = prototype.SemiSiamese(prototypes)
+        super().__init__(backbone, decay, ema_buffers, shuffle_norm)
+        dim = int(backbone.embedding_dim)
+        self.head = prototype.SemiSiamese(prototype.PrototypeQueue(dim, queue, margin, mask_duplicates))
 
     def forward(self, images: Tensor, labels: Tensor, samples: Tensor) -> dict[str, Tensor]:
-        (first, second), identities = side_by_side(images, labels, 2, "pairs")
+        wanted = "two of each identity; write data.sampler = 'pairs'"
+        pairs = groups(labels, 2, lambda found: found[:, 0] == found[:, 1], wanted)
+        first, second = images[pairs[:, 0]], images[pairs[:, 1]]
         probes = self.backbone(first), self.backbone(second)
         galleries = self.gallery(first), self.gallery(second)
-        return self.head(probes, galleries, identities)
+        return self.head(probes, galleries, labels[pairs[:, 0]])
 
-    def train(self, mode: bool = True) -> SemiSiamese:
-        super().train(mode)
-        self.gallery.train_like(self.backbone)
-        return self
 
-    def after_step(self) -> None:
-        self.gallery.follow(self.backbone)
+@MODES.register(name="heterogeneous_semi_siamese")
+class HeterogeneousSemiSiamese(_WithGallery):
+    """Semi-siamese training for two kinds of cameras: a probe of one kind against prototypes of the other.
+
+    FaceX-Zoo's, https://arxiv.org/abs/2101.04407. The data are two sets, of visible and of infrared photos, whose
+    identities have the same names; batches are those of the sampler `branches:same=true,exclude=Q`.
+
+    Args:
+        backbone: the network of the probes.
+        margin: spec string of a head, which compares probes with prototypes.
+        sets: (C,) the set of each class.
+        people: (C,) the person of each class.
+        queue: Q, prototypes of each kind.
+        decay, ema_buffers, shuffle_norm, mask_duplicates: as for `semi_siamese`.
+    """
+
+    sets: Tensor
+    people: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        margin: str,
+        sets: Labels,
+        people: Labels,
+        queue: int = 256,
+        decay: float = 0.999,
+        ema_buffers: bool = False,
+        shuffle_norm: bool = True,
+        mask_duplicates: bool = False,
+    ) -> None:
+        super().__init__(backbone, decay, ema_buffers, shuffle_norm)
+        if sets.max() != 1:
+            raise InputError(
+                f"mode heterogeneous_semi_siamese: the data are {sets.max() + 1} sets, it takes two, visible and "
+                'infrared; write data.train = multi:sets=["VISIBLE","INFRARED"]'
+            )
+        self.register_buffer("sets", torch.as_tensor(sets), persistent=False)
+        self.register_buffer("people", torch.as_tensor(people), persistent=False)
+        dim = int(backbone.embedding_dim)
+        queues = [prototype.PrototypeQueue(dim, queue, margin, mask_duplicates) for _ in range(2)]
+        self.head = prototype.HeterogeneousSemiSiamese(*queues)
+
+    def forward(self, images: Tensor, labels: Tensor, samples: Tensor) -> dict[str, Tensor]:
+        wanted = "a visible and an infrared one of each identity; write data.sampler = 'branches:same=true'"
+        places = branches(labels, self.sets, 1, wanted, self.people)[:, :, 0]
+        visible, infrared = images[places[:, 0]], images[places[:, 1]]
+        return self.head(
+            (self.backbone(visible), self.gallery(visible)),
+            (self.backbone(infrared), self.gallery(infrared)),
+            self.people[labels[places[:, 0]]],
+        )

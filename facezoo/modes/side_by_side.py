@@ -1,34 +1,52 @@
-"""Batches in which the images of a person stand side by side."""
+"""Batches in which images that belong together stand side by side."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 
 from facezoo.types import InputError
 
 
-def side_by_side(images: Tensor, labels: Tensor, each: int, sampler: str) -> tuple[list[Tensor], Tensor]:
-    """The first, second, ... images of every person, `each` times (b, 3, H, W), and the labels (b,).
+def groups(labels: Tensor, size: int, fits: Callable[[Tensor], Tensor], wanted: str) -> Tensor:
+    """The places (g, size) in a batch of its groups of images.
 
     A photo that could not be read has another one in its place, which may show somebody else: such a group is left out.
 
     Args:
-        images: (b * each, 3, H, W).
-        labels: (b * each,).
-        each: images a person.
-        sampler: what gives such batches, for the message.
+        labels: (b,).
+        size: images a group.
+        fits: from the labels (g, size) of groups, which of them (g,) belong together.
+        wanted: what a group is and which sampler gives it, for the message.
 
     Raises:
-        InputError: the batch is not made of such groups.
+        InputError: most of the batch is not made of such groups.
     """
-    groups = len(labels) // each
-    agree = (labels[: groups * each].view(groups, each) == labels[::each][:groups, None]).all(1)
-    if len(labels) % each or 2 * int(agree.sum()) < groups:
-        raise InputError(
-            f"a batch must hold {each} images of each identity side by side; write data.sampler = {sampler!r}"
-        )
-    kinds = [images[number::each] for number in range(each)]
-    labels = labels[::each]
-    if not agree.all():
-        return [kind[agree] for kind in kinds], labels[agree]
-    return kinds, labels
+    whole = labels[: len(labels) // size * size].view(-1, size)
+    good = fits(whole)
+    if len(labels) % size or 2 * int(good.sum()) < len(good):
+        raise InputError(f"the images of a batch do not stand side by side as the mode takes them: {wanted}")
+    return torch.arange(whole.numel(), device=labels.device).view(-1, size)[good]
+
+
+def branches(labels: Tensor, sets: Tensor, each: int, wanted: str, people: Tensor | None = None) -> Tensor:
+    """The places (g, K, each) of the groups that the sampler `branches` makes of K sets.
+
+    Args:
+        labels: (b,).
+        sets: (C,) the set of each class.
+        each: images of an identity of a set.
+        wanted: for the message, see `groups`.
+        people: (C,) the person of each class, where a group shows one person in all sets.
+    """
+    count = int(sets.max()) + 1
+
+    def fits(found: Tensor) -> Tensor:
+        found = found.view(-1, count, each)
+        good = (found == found[:, :, :1]).flatten(1).all(1)
+        good &= (sets[found[:, :, 0]] == torch.arange(count, device=found.device)).all(1)
+        return good if people is None else good & (people[found[:, :, 0]] == people[found[:, :1, 0]]).all(1)
+
+    return groups(labels, count * each, fits, wanted).view(-1, count, each)

@@ -11,7 +11,7 @@ from torch import nn
 from facezoo.heads import prototype
 from facezoo.modes.gallery import GalleryNetwork
 from facezoo.modes.semi_siamese import SemiSiamese
-from facezoo.modes.side_by_side import side_by_side
+from facezoo.modes.side_by_side import branches, groups
 from facezoo.types import InputError
 
 MARGIN = "cosface:margin=0.2,scale=8"
@@ -125,18 +125,26 @@ def test_the_queue_takes_any_batch_size_and_survives_a_restart():
 
 def test_a_batch_without_pairs_is_refused():
     images, labels, samples = pairs()
-    with pytest.raises(InputError, match=r"2 images of each identity side by side; write data.sampler = 'pairs'"):
+    with pytest.raises(InputError, match=r"side by side .*: two of each identity; write data.sampler = 'pairs'"):
         mode()(images, labels.flip(0).roll(1), samples)
     with pytest.raises(InputError, match="side by side"):
         mode()(images[:-1], labels[:-1], samples[:-1])
 
 
 def test_a_pair_with_a_replaced_photo_is_left_out():
-    images, labels, _ = pairs()
+    labels = pairs()[1]
     labels[5] = 0
-    (first, second), people = side_by_side(images, labels, 2, "pairs")
-    assert people.tolist() == [0, 1, 3, 4, 5]
-    assert torch.equal(first, images[[0, 2, 6, 8, 10]]) and torch.equal(second, images[[1, 3, 7, 9, 11]])
+    found = groups(labels, 2, lambda pair: pair[:, 0] == pair[:, 1], "")
+    assert found.tolist() == [[0, 1], [2, 3], [6, 7], [8, 9], [10, 11]]
+
+
+def test_a_group_of_two_sets_holds_an_identity_of_each():
+    sets, people = torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([0, 1, 2, 0, 1, 2])
+    labels = torch.tensor([0, 0, 4, 4, 1, 1, 4, 4, 2, 2, 5, 5, 5, 5, 2, 2, 1, 0, 4, 4])
+    assert branches(labels, sets, 2, "").tolist() == [[[0, 1], [2, 3]], [[4, 5], [6, 7]], [[8, 9], [10, 11]]]
+    assert branches(labels[:12], sets, 2, "", people).tolist() == [[[4, 5], [6, 7]], [[8, 9], [10, 11]]]
+    with pytest.raises(InputError, match="side by side"):
+        branches(labels[12:], sets, 2, "")
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0])

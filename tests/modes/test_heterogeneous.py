@@ -1,0 +1,83 @@
+"""Semi-siamese training with two kinds of cameras, at the level of the mode."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from facezoo.modes.semi_siamese import HeterogeneousSemiSiamese, SemiSiamese
+from facezoo.types import InputError
+
+SETS, PEOPLE = np.array([0, 0, 0, 1, 1, 1]), np.array([2, 0, 1, 0, 1, 2])
+
+
+def test_probes_of_one_camera_meet_galleries_of_the_other(flat):
+    mode = HeterogeneousSemiSiamese(flat, "cosface:scale=8", SETS, PEOPLE, queue=10).train()
+    mode.backbone.layer.weight.data += 0.1  # probes and galleries differ
+    head, images = copy.deepcopy(mode.head), torch.randn(6, 3, 2, 2)
+    labels = torch.tensor([0, 5, 1, 3, 2, 4])
+
+    found = mode(images, labels, torch.arange(6))["prototype"]
+
+    visible, infrared, people = images[0::2], images[1::2], torch.tensor([2, 0, 1])
+    probes, galleries = mode.backbone, mode.gallery
+    wanted = head.visible(probes(infrared), galleries(visible), people)
+    wanted = (wanted + head.infrared(probes(visible), galleries(infrared), people)) / 2
+    torch.testing.assert_close(found, wanted)
+    for queue, kind in ((mode.head.visible, visible), (mode.head.infrared, infrared)):
+        assert queue.identities[:4].tolist() == [2, 0, 1, -1]
+        torch.testing.assert_close(queue.queue[:3], nn.functional.normalize(galleries(kind)))
+
+
+def test_other_batches_and_data_are_refused(flat):
+    mode = HeterogeneousSemiSiamese(flat, "cosface", SETS, PEOPLE, queue=10)
+    for labels in ([0, 3, 1, 4], [5, 0, 3, 1], [0, 5, 1]):  # other people, cameras the other way round, half a pair
+        with pytest.raises(InputError, match="branches:same=true"):
+            mode(torch.randn(len(labels), 3, 2, 2), torch.tensor(labels), torch.arange(len(labels)))
+    with pytest.raises(InputError, match="the data are 1 sets, it takes two"):
+        HeterogeneousSemiSiamese(flat, "cosface", SETS * 0, PEOPLE)
+
+
+class Told(nn.Module):
+    """Gives the embeddings that it is told instead of computing them."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.embedding_dim, self.scale, self.told = dim, nn.Parameter(torch.ones(())), []
+
+    def forward(self, images):
+        return self.told.pop(0) * self.scale
+
+
+@pytest.mark.golden
+@pytest.mark.parametrize("margin", ["softmax", "am_softmax", "arc_softmax"])
+def test_six_steps_of_the_mode_are_facexzoos(golden, golden_root, margin, monkeypatch):
+    """The networks are replaced by their outputs: the rest, queue, coin and order of images, is the mode's."""
+    _, wanted, meta = golden.load(f"heads/facexzoo__sst_prototype_{margin}.npz")
+    hyper = meta["hyper"]
+    with np.load(golden_root / "heads" / "inputs.npz", allow_pickle=False) as file:
+        steps = {name[4:]: file[name] for name in file.files if name.startswith("sst.")}
+    dim, size = steps["queue0"].shape
+    spec = {
+        "softmax": "normface:scale={scale}",
+        "am_softmax": "cosface:margin={margin},scale={scale}",
+        "arc_softmax": "arcface:fallback=none,margin={margin},scale={scale}",
+    }[margin]
+    mode = SemiSiamese(Told(dim), spec.format(**hyper), queue=size).train()
+    mode.head.queue.queue.copy_(torch.from_numpy(steps["queue0"].T))
+    for step in range(meta["steps"]):
+        p1, p2, g1, g2 = (torch.from_numpy(steps[part][step]) for part in ("p1", "p2", "g1", "g2"))
+        mode.backbone.told, mode.gallery.network.told = [p1, p2], [g1, g2]
+        monkeypatch.setattr(torch, "rand", lambda *_, step=step, **__: torch.tensor(float(wanted["stored"][step] == 1)))
+        labels = torch.from_numpy(steps["ids"][step]).repeat_interleave(2)
+
+        loss = mode(torch.zeros(len(labels), 3, 2, 2), labels, torch.arange(len(labels)))["prototype"]
+
+        assert golden.diff(loss.detach().numpy(), wanted["loss"][step])[1] <= 1e-5
+        assert golden.diff(mode.head.queue.queue.T.numpy(), wanted["queue"][step])[1] <= 1e-6
+        assert (mode.head.queue.identities.numpy() == wanted["label_list"][step]).all()
+        assert mode.head.queue.index == wanted["index_after"][step]
