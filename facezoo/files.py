@@ -82,6 +82,8 @@ def read_toml(path: Path | str) -> dict[str, Any]:
     Raises:
         InputError: missing, a folder, not readable, or not TOML.
     """
+    if Path(path).is_dir():
+        raise InputError(f"{path}: is a folder; name a TOML file")
     try:
         return parse_toml(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

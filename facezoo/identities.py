@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,8 @@ from torch import Tensor
 
 from facezoo import progress
 from facezoo.align import fit
-from facezoo.data.list_lines import MAX_DIGITS
+from facezoo.data.dataset import Dataset
+from facezoo.data.subset import write_subset
 from facezoo.embedder import Embedder
 from facezoo.files import write_text
 from facezoo.head_file import HeadFile
@@ -62,20 +64,20 @@ def class_means(data: Any, classes: Sequence[str], embed: Embedder) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Cleaned:
-    """What `clean_list` found: how many images stay and go, and the head with the main centres alone."""
+    """What `clean_list` did: images that stay and go, the head with the main centres alone, what to train on."""
 
     kept: int
     dropped: int
     unreadable: int
     head: HeadFile
-    root: Path
+    spec: str
 
     def sentence(self, out: Path) -> str:
         share = self.dropped / max(1, self.kept + self.dropped)
         unreadable = f", {self.unreadable:,} cannot be read" if self.unreadable else ""
         return (
             f"{out}: {self.kept:,} images stay, {self.dropped:,} ({share:.1%}) go to {dropped_file(out)}{unreadable}; "
-            f"train on list:path={out},root={self.root}"
+            f"train on {shlex.quote(self.spec)}"
         )
 
 
@@ -84,41 +86,33 @@ def dropped_file(out: Path) -> Path:
     return out.with_name(f"{out.stem}.dropped{out.suffix}")
 
 
-def clean_list(head: HeadFile, embed: Embedder, data: Any, out: Path, angle: float = 75.0) -> Cleaned:
+def clean_list(head: HeadFile, embed: Embedder, data: Dataset, of: str, out: Path, angle: float = 75.0) -> Cleaned:
     """Write the images of a dataset within an angle (degrees) of their class's main centre as a list, and the others.
 
-    Lines are `path<TAB>label`, paths relative to the dataset's root, as `list:path=OUT,root=ROOT` reads them. The label
-    is the class's name where all names are whole numbers, as a list has them, else its place in the data: then the
-    head that is given back has the data's classes under these labels. Images left out have their angle besides.
+    The list is that of `facezoo.data.subset.write_subset`, classes keep their names. The others, as
+    `path<TAB>class<TAB>angle`, lie beside it.
+
+    Args:
+        of: path or spec of the data.
 
     Raises:
-        InputError: the head has one centre a class, lacks a class of the data, or has another dimension; or the data
-            are not files below one folder.
+        InputError: the head has one centre a class, lacks a class of the data, or has another dimension; or no image
+            would be left.
     """
-    root = getattr(data, "root", None)
-    if root is None:
-        raise InputError("a list can be written for data of image files only")
     if head.sub_centres < 2:
         raise InputError("the head has one centre a class: train with model.sub_centres=3 to tell stray images apart")
     places = np.array(head.places(data.classes))
     embeddings, read = embed_samples(data, range(len(data)), embed)
     if embeddings.shape[1] != head.embedding_dim:
         raise InputError(f"the model gives {embeddings.shape[1]} dimensions, the head has {head.embedding_dim}")
-    labels = places[data.labels[read]]
+    samples = np.array(read, np.int64)
     weight = head.weight.float().numpy()
-    found = clean(weight, embeddings, labels, angle)
-    # As a list gives them back: 007 would come back as 7.
-    numbered = all(name.isdecimal() and len(name) <= MAX_DIGITS and str(int(name)) == name for name in data.classes)
-    names = list(data.classes) if numbered else [str(place) for place in range(len(data.classes))]
-    lines: dict[bool, list[str]] = {True: [], False: []}
-    for sample, keep, degrees in zip(read, found.kept, found.angles, strict=True):
-        label = int(data.labels[sample])
-        path = Path(data.name(sample)).relative_to(root).as_posix()
-        line = f"{path}\t{names[label]}"
-        lines[bool(keep)].append(f"{line}\n" if keep else f"{line}\t{degrees:.1f}\n")
-    write_text(dropped_file(out), "".join(lines[False]))
-    write_text(out, "".join(lines[True]))
+    found = clean(weight, embeddings, places[data.labels[samples]], angle)
+    spec = write_subset(data, of, samples[found.kept], out)
+    dropped = [
+        f"{data.path(sample)}\t{data.classes[data.labels[sample]]}\t{degrees:.1f}\n"
+        for sample, degrees in zip(samples[~found.kept].tolist(), found.angles[~found.kept], strict=True)
+    ]
+    write_text(dropped_file(out), "".join(dropped))
     main = replace(head, weight=torch.from_numpy(dominant_centres(weight, found.dominant)))
-    if not numbered:
-        main = replace(main.only(data.classes), classes=names)
-    return Cleaned(len(lines[True]), len(lines[False]), len(data) - len(read), main, root)
+    return Cleaned(int(found.kept.sum()), len(dropped), len(data) - len(read), main, spec)

@@ -50,6 +50,11 @@ def test_where_nothing_may_be_written_the_file_is_named_not_the_temporary_one(tm
     assert caught.value.filename == str(tmp_path / "locked" / "a.txt")
 
 
+def test_a_folder_is_no_toml_file(tmp_path):
+    with pytest.raises(InputError, match="is a folder; name a TOML file"):
+        read_toml(tmp_path)
+
+
 def test_the_temporary_name_keeps_the_ending(tmp_path):
     with whole_file(tmp_path / "a.png") as temporary:
         assert temporary.suffix == ".png"

@@ -66,7 +66,10 @@ def test_images_of_somebody_else_are_left_out_of_the_list(faces, trained, run, t
     }
     assert dropped == STRAY
     assert "58 images stay, 2 (3.3%) go to" in printed
-    assert len(DATASETS.create(f"list:path={out},root={faces}")) == PEOPLE * IMAGES - len(STRAY)
+    assert f"train on list:path={out},root={faces}" in printed
+    kept = DATASETS.create(f"list:path={out},root={faces}")
+    assert len(kept) == PEOPLE * IMAGES - len(STRAY)
+    assert kept.classes == [f"person{k}" for k in range(PEOPLE)]
     assert HeadFile.read(main).weight.shape == (PEOPLE, 16)
 
 
@@ -87,7 +90,7 @@ def test_the_list_of_a_cleaned_folder_trains_from_the_main_centres(faces, traine
         "train": {"epochs": 1, "threads": 1},
     }
     again = Trainer(config_from_dict(values), tmp_path / "run")
-    assert again.data.classes == HeadFile.read(main).classes == [str(person) for person in range(PEOPLE)]
+    assert again.data.classes == HeadFile.read(main).classes == [f"person{person}" for person in range(PEOPLE)]
     assert torch.equal(again.mode.head.weight.detach(), HeadFile.read(main).weight)
     again.run()
 

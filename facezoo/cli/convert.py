@@ -58,10 +58,13 @@ def convert(
     manifest = done.manifest
     if json:
         skipped = None if done.skipped is None else str(done.skipped)
-        print_json({"path": str(done.path), "resumed": done.resumed, "skipped_list": skipped, **asdict(manifest)})
+        facts = {"path": str(done.path), "resumed": done.resumed, "skipped_list": skipped, "left_out": done.left_out}
+        print_json(facts | asdict(manifest))
         return
     resumed = f" ({done.resumed:,} were there)" if done.resumed else ""
     left_out = f"; {manifest.skipped:,} unreadable ones left out, see {done.skipped}" if done.skipped else ""
+    if done.left_out:
+        left_out += f"; {done.left_out:,} images of the source are in no pair, or copies, and not in it"
     print(
         f"{done.path}: {manifest.images:,} images{resumed} of {manifest.classes:,} classes as {manifest.format}"
         f"{', read again and equal' if verify else ''}{left_out}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from facezoo.cli.app import print_json
@@ -171,9 +172,9 @@ def audit(
         print_json(found.to_dict())
         return
     facts = found.to_dict()
+    without = ["facezoo", "data", "filter", train, str(out / "train.txt"), "--drop", str(out / "leave_out.txt")]
     print(
         f"{facts['overlapping']:,} of {facts['test_identities']:,} test identities ({facts['share']:.1%}) are among "
         f"the {facts['train_identities']:,} of the training set, with at most {false_alarms:g} false alarms expected; "
-        f"look at {out / 'evidence.html'}; without them: facezoo data filter {train} {out / 'train.txt'} "
-        f"--drop {out / 'leave_out.txt'}"
+        f"look at {out / 'evidence.html'}; without them: {shlex.join(without)}"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -165,5 +166,5 @@ def _write(source: Dataset, of: str, parts: dict[Path, Samples], force: bool, js
     for fact in facts:
         print(
             f"{fact['list']}: {fact['images']:,} of {len(source):,} images, {fact['identities']:,} of "
-            f"{len(source.classes):,} identities; train on {fact['train']}"
+            f"{len(source.classes):,} identities; train on {shlex.quote(fact['train'])}"
         )

@@ -163,10 +163,70 @@ def clean(
     from facezoo.identities import clean_list
 
     found = _read(head)
-    result = clean_list(found, load_embedder(model), open_dataset(data), out, angle)
+    result = clean_list(found, load_embedder(model), open_dataset(data), data, out, angle)
     print(result.sentence(out))
     if head_out is not None:
         _write(result.head, head_out)
+
+
+@commands.command
+def label(
+    head: Path,
+    model: str,
+    data: str,
+    out: Path,
+    /,
+    *,
+    cosine: float = 0.5,
+    margin: float = 0.1,
+    counts: Path | None = None,
+    batch_size: int = 32,
+    device: str = "cpu",
+    force: bool = False,
+    json: bool = False,
+) -> None:
+    """Write the list of the images that lie near one class of a head, with that class: labels for self-training.
+
+    For images without labels, or with doubtful ones, which are only counted against. Names of classes are the head's:
+    multi:sets=[...],same=true trains on the list beside the data that the head was trained on.
+
+    Args:
+        head: head file or run folder.
+        model: the model that the head was trained with: file, run folder or name.
+        data: folder of images, or a dataset by path or spec; crops as the model wants them.
+        out: the list; trained on with what is printed.
+        cosine: an image has at least this cosine to the centre of its class.
+        margin: and is nearer to it than to any other class by at least this.
+        counts: also write how many images each class got, as CSV.
+        batch_size: crops per forward pass.
+        device: of a torch model.
+        force: replace files that are there.
+        json: print as JSON.
+    """
+    import shlex
+
+    from facezoo.cli.outputs import check_list, check_output
+    from facezoo.curation.labels import label as labelled
+    from facezoo.curation.labels import open_images, write_counts
+    from facezoo.data.subset import write_labelled
+    from facezoo.embedder import load_embedder
+
+    found = _read(head)
+    source = open_images(data)
+    check_list(out, force, source, data)
+    if counts:
+        check_output(counts, force, source, data)
+    embed = load_embedder(model, batch_size=batch_size, device=device)
+    result = labelled(source, embed, found.weight.float().numpy(), found.classes, cosine, margin)
+    spec = write_labelled(source, data, result.samples, result.labels, found.classes, out)
+    if counts:
+        write_counts(counts, result.labels, found.classes)
+    if json:
+        print_json({**result.counts, "list": str(out), "train": spec})
+        return
+    for words, number in result.counts.items():
+        print(f"{words:32}{number:>10,}")
+    print(f"{out}: train on {shlex.quote(spec)}")
 
 
 def _read(path: Path) -> HeadFile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ class Applied:
     def sentence(self) -> str:
         return (
             f"{self.kept:,} images stay, {self.dropped:,} are left out, {self.merged:,} identities went into others; "
-            f"train on {self.spec}"
+            f"train on {shlex.quote(self.spec)}"
         )
 
 

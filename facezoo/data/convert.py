@@ -17,8 +17,9 @@ from facezoo import progress
 from facezoo.data.classes import check_names
 from facezoo.data.convert_parts import PartWriter, Scan, Source
 from facezoo.data.dataset import Dataset
-from facezoo.data.folder import Folder
+from facezoo.data.folder import Folder, folder_name
 from facezoo.data.manifest import (
+    SKIPPED,
     Digest,
     Manifest,
     digest_of,
@@ -47,8 +48,6 @@ SAMPLED = 256
 FRAME = 1024
 """Bytes a sample takes besides its image, at most about: headers, names, rounding up to blocks."""
 
-SKIPPED = "skipped.txt"
-
 
 @dataclass(frozen=True)
 class Converted:
@@ -59,12 +58,14 @@ class Converted:
         manifest: what it holds.
         resumed: images that an earlier, interrupted run had written.
         skipped: the list of unreadable images that were left out; None if there are none.
+        left_out: other images of the source that are not in it: of a pack those in no pair, and copies.
     """
 
     path: Path
     manifest: Manifest
     resumed: int
     skipped: Path | None
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,19 +114,30 @@ def convert(
     try:
         with lock(staging.folder):
             digest, size = _look_at(data, options)
-            journal = {"data": digest, "files": data.stamp(), "format": _format(writer, target), **asdict(options)}
+            journal = {
+                "labels": data.digest(),
+                "images": digest,
+                "files": data.stamp(),
+                "format": _format(writer, target),
+                **asdict(options),
+            }
             ready = staging.read(READY) is not None and staging.holds(journal)
             if not ready or (staging.result / target.name).exists():
                 _check_target(writer.path.resolve(), target, force)
                 _check_alone(writer.alone, target)
+                if taken := [name for name in data.classes if folder_name(name) in writer.own]:
+                    raise InputError(
+                        f"{target}: the identity {taken[0]!r} has the name of one of its own files; rename it"
+                    )
                 if isinstance(data, Folder) and target.is_relative_to(data.root.resolve()):
                     raise InputError(f"{target}: lies in {data.root}, whose images it would become; name another place")
-            staging.begin(journal, anew=force)
+            staging.begin(journal, anew=force, may_change=("images", "files"))
             resumed = 0 if ready else _fill(data, writer, options, staging, workers, size, digest)
             staging.publish(force)
             manifest, skipped = read_manifest(writer.path), beside(writer.path, SKIPPED)
             there = manifest.images if ready else resumed
-            return Converted(writer.path, manifest, there, skipped if manifest.skipped else None)
+            left_out = len(data) - manifest.skipped - manifest.images
+            return Converted(writer.path, manifest, there, skipped if manifest.skipped else None, left_out)
     except OSError as error:
         raise InputError(
             f"{error.filename or target}: cannot be written: {error.strerror or error}; once that is put right the "

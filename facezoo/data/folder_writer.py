@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from facezoo.data.classes import write_classes
+from facezoo.data.classes import CLASSES, classes_files, write_classes
 from facezoo.data.list_lines import list_line
+from facezoo.data.manifest import MANIFEST, SKIPPED
 from facezoo.data.writer import Encoded, Part, Writer
 from facezoo.files import whole_file
 from facezoo.registry import WRITERS
@@ -42,6 +43,10 @@ class FolderWriter(Writer):
     @property
     def pairs_file(self) -> Path:
         return self.path / PAIRS
+
+    @property
+    def own(self) -> frozenset[str]:
+        return frozenset({CLASSES, PAIRS, MANIFEST, SKIPPED})
 
     def write(self, samples: Iterable[Encoded], file: Path) -> dict[str, Any]:
         """Write a part as a folder of identity folders."""
@@ -89,6 +94,11 @@ class ListWriter(Writer):
     @property
     def pairs_file(self) -> Path:
         return self.path.with_name(PAIRS)
+
+    @property
+    def own(self) -> frozenset[str]:
+        beside = {f"{self.path.name}.{name}" for name in (MANIFEST, SKIPPED)}
+        return frozenset({self.path.name, classes_files(self.path)[0].name, PAIRS, *beside})
 
     def write(self, samples: Iterable[Encoded], file: Path) -> dict[str, Any]:
         """Write a part as `FolderWriter` does, and its lines."""

@@ -22,7 +22,7 @@ from facezoo.data.workers import spread
 from facezoo.image import SUFFIXES
 from facezoo.types import InputError
 
-MANIFEST = "facezoo.json"
+MANIFEST, SKIPPED = "facezoo.json", "skipped.txt"
 MAX_BYTES = 100_000_000
 CHUNK = 4 << 20
 PIECE = 5_000

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import filecmp
 import json
+import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 from facezoo.data.writer import Part
 from facezoo.files import sync, write_text
 from facezoo.types import InputError
+
+log = logging.getLogger(__name__)
 
 JOURNAL, SCANNED, READY = "journal.json", "scanned.json", "ready.json"
 RESULT, PARTS, REPLACED = "result", "parts", "replaced"
@@ -42,19 +45,26 @@ class Staging:
         """What is in it is moved beside the target at the end."""
         return self.folder / RESULT
 
-    def begin(self, journal: dict[str, Any], anew: bool) -> None:
+    def begin(self, journal: dict[str, Any], anew: bool, may_change: Sequence[str] = ()) -> None:
         """Claim the folder for a conversion, or find that it was begun with the same journal.
+
+        Args:
+            journal: what the conversion is of.
+            anew: begin anew where another was begun.
+            may_change: entries whose change alone also begins it anew, with a warning.
 
         Raises:
             InputError: what is there is of other data or options, and it is not to begin anew.
         """
         found = self.read(JOURNAL)
         if found is not None and not self.holds(journal) and not anew:
-            changed = ", ".join(key for key in journal if found.get(key) != journal[key])
-            raise InputError(
-                f"{self.target}: a conversion that was interrupted had another {changed}; "
-                "give it the same again to go on, or begin anew with --force, after a repair also"
-            )
+            changed = [key for key in journal if found.get(key) != journal[key]]
+            if not set(changed) <= set(may_change):
+                raise InputError(
+                    f"{self.target}: a conversion that was interrupted had another {', '.join(changed)}; "
+                    "give it the same again to go on, or begin anew with --force"
+                )
+            log.warning("%s: images of the source have changed since an interruption: begun anew", self.target)
         if not self.holds(journal):
             self.remove()
         (self.folder / PARTS).mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ from facezoo.data.classes import write_classes
 from facezoo.data.dataset import Dataset, FileDataset
 from facezoo.data.list_lines import MAX_DIGITS, holds, list_line
 from facezoo.data.opening import open_dataset
+from facezoo.data.pairs import Pairs
 from facezoo.data.problems import Labels, Problems
 from facezoo.files import write_text
 from facezoo.registry import DATASETS, QUOTES
@@ -72,6 +73,11 @@ class Subset(Dataset):
 
     def stamp(self) -> str:
         return self.base.stamp()
+
+    def pairs(self) -> Pairs | None:
+        """Those of the source of which both samples are here."""
+        pairs = self.base.pairs()
+        return None if pairs is None else pairs.among(self.samples, len(self.base))
 
     def digest(self) -> str:
         digest = sha256((super().digest() + self.base.digest()).encode())
@@ -210,6 +216,8 @@ def shallow(data: Dataset, images: int = 2, seed: int = 0, keep_small: bool = Fa
     Raises:
         InputError: `images` is below 1.
     """
+    if images < 1:
+        raise InputError(f"images is {images}, it must be 1 or more")
     return filtered(data, 1 if keep_small else images, images, seed=seed)
 
 

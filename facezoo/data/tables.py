@@ -105,6 +105,8 @@ class Table:
                 parts = self._file.read(columns=[column], use_threads=False).column(column).chunks
             for part in parts:
                 self._check(part, len(part))
+            # As a category of pandas and polars is stored; its places in the dictionary were checked just now.
+            parts = [part.dictionary_decode() if hasattr(part, "dictionary") else part for part in parts]
         if sum(map(len, parts)) != sum(self.rows):
             raise InputError(f"{self.path}: {sum(map(len, parts)):,} labels for {sum(self.rows):,} rows; it is damaged")
         found: list[np.ndarray] = []
@@ -130,7 +132,9 @@ def choose(schema: Any, path: str, image: str | None, label: str | None) -> Choi
     """
     types = pyarrow(path).types
     with reported(path):  # names that are no text
-        columns = {field.name: field.type for field in schema}
+        columns = {
+            field.name: field.type.value_type if types.is_dictionary(field.type) else field.type for field in schema
+        }
     features = _features(schema, path)
 
     def is_bytes(kind: Any) -> bool:

@@ -73,6 +73,11 @@ class Writer(ABC):
         return None
 
     @property
+    def own(self) -> frozenset[str]:
+        """Names beside the folders of identities that files of the format have: no identity can be called so."""
+        return frozenset()
+
+    @property
     @abstractmethod
     def suffix(self) -> str:
         """Ending of the parts' files."""

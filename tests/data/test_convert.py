@@ -170,7 +170,7 @@ def test_other_data_or_options_do_not_continue_what_was_interrupted(source, tmp_
     with pytest.raises(InputError, match=r"interrupted had another check; .* or begin anew with --force"):
         convert(data, writer, Options(check=False))
     other = DATASETS.create(f"folder:root={source},min_images=2")
-    with pytest.raises(InputError, match="interrupted had another data, files;"):
+    with pytest.raises(InputError, match="interrupted had another labels, images, files;"):
         convert(other, writer)
     assert convert(data, writer).resumed == 7
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
@@ -225,6 +225,8 @@ def test_an_unreadable_image_fails_a_conversion_that_goes_on_once_it_is_repaired
     with pytest.raises(InputError, match=r"1\.jpg: not an image .*; repair it, or .* --unreadable skip"):
         convert(open_dataset(str(damaged)), writer, Options(part_size=1))
     assert not writer.path.exists()
+    shutil.copytree(source, damaged, dirs_exist_ok=True)
+    assert convert(open_dataset(str(damaged)), writer, Options(part_size=1)).manifest.images == 7
     with pytest.raises(InputError, match="unreadable=skip looks at every image"):
         Options(unreadable="skip", check=False)
 
@@ -346,15 +348,34 @@ def test_a_name_that_no_list_of_classes_holds_is_refused_before_anything_is_writ
         convert(data, writer_of(tmp_path, "rec"))
 
 
-def test_an_image_that_changed_since_the_interruption_is_not_mixed_with_older_ones(source, tmp_path, monkeypatch):
+def test_an_image_that_changed_since_the_interruption_is_not_mixed_with_older_ones(
+    source, tmp_path, monkeypatch, caplog
+):
     shutil.copytree(source, tmp_path / "own")
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         stop_after_parts(patched)
         convert(open_dataset(str(tmp_path / "own")), writer_of(tmp_path, "folder"))
     first = sorted((tmp_path / "own").rglob("*.jpg"))[0]
     os.utime(first, ns=(1, 1))
-    with pytest.raises(InputError, match="interrupted had another files;"):
-        convert(open_dataset(str(tmp_path / "own")), writer_of(tmp_path, "folder"))
+    assert convert(open_dataset(str(tmp_path / "own")), writer_of(tmp_path, "folder")).resumed == 0
+    assert "images of the source have changed since an interruption: begun anew" in caplog.text
+
+
+@pytest.mark.parametrize("format", ["folder", "list"])
+def test_an_identity_called_as_a_file_of_the_format_is_refused_before_anything_is_written(
+    source, tmp_path, monkeypatch, format
+):
+    data, writer = open_dataset(str(source)), writer_of(tmp_path, format)
+    monkeypatch.setattr("facezoo.data.convert.spread", pytest.fail)
+    for name in sorted(writer.own):
+        data.classes = [name, *data.classes[1:]]
+        with pytest.raises(InputError, match=f"the identity '{name}' has the name of one of its own files"):
+            convert(data, writer)
+
+
+def test_a_pack_says_how_many_images_are_in_no_pair(source, tmp_path):
+    done = convert(open_dataset(str(source)), WRITERS.create(f"bin:path={tmp_path / 'few.bin'},pairs=2"))
+    assert done.manifest.images + done.left_out == 7 and done.left_out > 0
 
 
 def test_a_second_rec_of_a_folder_is_refused_before_anything_is_written(source, tmp_path, monkeypatch):

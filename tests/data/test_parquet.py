@@ -71,6 +71,18 @@ def test_plain_bytes_with_labels_of_numbers_or_text(tmp_path):
     assert texts.labels.tolist() == [1, 0, 1] and texts.classes == ["ada", "eve"]
 
 
+@pytest.mark.parametrize("labels", [["bob", "ada", "bob"], [7, 3, 7]])
+def test_labels_of_a_dictionary_are_read_as_others(tmp_path, labels):
+    """As pandas and polars store categories."""
+    column = pa.array(labels).dictionary_encode()
+    write_table(tmp_path / "a.parquet", {"image": [b"x", b"y", b"z"], "label": column})
+    data = open_parquet(tmp_path / "a.parquet")
+    assert [data.classes[label] for label in data.labels] == [str(label) for label in labels]
+    write_table(tmp_path / "b.parquet", {"image": [b"x", b"y"], "label": pa.array(["a", None]).dictionary_encode()})
+    with pytest.raises(InputError, match="row 1: no label"):
+        open_parquet(tmp_path / "b.parquet")
+
+
 def test_columns_are_chosen_by_option_where_several_could_be_meant(tmp_path):
     path = write_table(tmp_path / "a.parquet", {"jpg": [b"1"], "raw": [b"2"], "id": [1], "age": [30]})
     with pytest.raises(InputError, match=r"several columns may hold the image: jpg \(binary\).*write image=COLUMN"):

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 
@@ -108,7 +110,17 @@ def test_identities_are_kept_and_dropped_by_name(packed, tmp_path):
         filtered(packed, drop=["max"])
 
 
+def test_a_part_of_a_verification_pack_keeps_the_pairs_within_it(tmp_path):
+    images = [bytes([k]) * 20 for k in range(6)]
+    (tmp_path / "a.bin").write_bytes(pickle.dumps((images, [True, False, True]), 4))
+    (tmp_path / "part.txt").write_text("5\n0\n1\n4\n")
+    pairs = DATASETS.create(f"subset:of={tmp_path / 'a.bin'},samples={tmp_path / 'part.txt'}").pairs()
+    assert [(int(a), int(b), bool(same)) for a, b, same in zip(*pairs)] == [(1, 2, True), (3, 0, True)]
+
+
 def test_shallow_draws_so_many_of_each(packed):
+    with pytest.raises(InputError, match="images is 0, it must be 1 or more"):
+        shallow(packed, 0)
     assert np.bincount(packed.labels[shallow(packed)]).tolist() == [0, 2, 2, 2]
     assert np.bincount(packed.labels[shallow(packed, keep_small=True)]).tolist() == [1, 2, 2, 2]
 

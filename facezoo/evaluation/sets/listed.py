@@ -106,6 +106,11 @@ def verification(
     kept = there[left] & there[right]
     if not there.all():
         gone = [photo for photo, present in zip(names, there) if not present]
+        if not there.any():
+            raise InputError(
+                f"{root}: none of the {len(names)} photos of the list is there, the first: {', '.join(gone[:3])}; "
+                "correct root"
+            )
         if missing == "error":
             raise InputError(
                 f"{root}: {len(gone)} of {len(names)} photos are not there, the first: {', '.join(gone[:3])}; "
