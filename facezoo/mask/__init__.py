@@ -1,0 +1,1 @@
+"""Masks and other things worn on faces, in three dimensions."""

@@ -1,0 +1,117 @@
+"""468 points of a face in three dimensions, by one small network: https://arxiv.org/abs/1907.06724."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from facezoo import zoo
+from facezoo.embedder import open_onnx
+from facezoo.registry import LANDMARKS
+from facezoo.sdk.detector import check_image
+from facezoo.sdk.tflite_onnx import write_onnx
+from facezoo.types import FloatArray, Image, InputError
+
+VERTICES = 468
+SIDE = 192
+"""Height and width of the network's input, pixels."""
+
+EYES = ((33, 133), (362, 263))
+"""Vertices at the corners of the image-left and of the image-right eye."""
+
+BATCH = 32
+SHRINK = 2
+"""Faces so many times larger than the input are first made smaller by means of pixels: bilinear sampling skips some."""
+
+
+@LANDMARKS.register(name="face-mesh")
+class FaceMesh:
+    """Boxes of faces to meshes.
+
+    Args:
+        margin: side of the square that the network sees, in larger sides of the box.
+        level: look a second time with level eyes at faces that are tilted.
+        threads: of onnxruntime; 0 lets it choose.
+    """
+
+    def __init__(self, margin: float = 1.5, level: bool = True, threads: int = 0) -> None:
+        if not 1 <= margin <= 4:
+            raise InputError(f"face-mesh: margin is {margin}; it must lie between 1 and 4")
+        self.margin, self.level = margin, level
+        self._session = open_onnx(
+            zoo.derived("face-mesh-1.onnx", lambda path: write_onnx(zoo.get("face-mesh"), path, "face-mesh")), threads
+        )
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, image: Image, boxes: FloatArray) -> FloatArray:
+        """Points (N, 468, 3) float32: x and y in pixels of the image, z in the same scale, smaller is nearer.
+
+        Args:
+            image: uint8 RGB (H, W, 3).
+            boxes: (N, 4) x0, y0, x1, y1 in pixels, as a detector gives them; they may reach beyond the image.
+        """
+        return self.scored(image, boxes)[0]
+
+    def scored(self, image: Image, boxes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """The points, and how sure the network is that it sees a face, (N,) float32 in 0..1."""
+        check_image(image)
+        boxes = np.asarray(boxes, np.float64)
+        if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
+            raise InputError(f"face-mesh: boxes have shape {boxes.shape}; they must be finite numbers (N, 4)")
+        if (boxes[:, 2:] <= boxes[:, :2]).any():
+            raise InputError("face-mesh: a box has no area; boxes are x0, y0, x1, y1 in pixels")
+        points, presence = self._look(image, boxes, np.zeros(len(boxes)))
+        if self.level and len(boxes):
+            points, presence = self._look(image, boxes, roll_of(points))
+        return points, presence
+
+    def _look(self, image: Image, boxes: FloatArray, roll: FloatArray) -> tuple[FloatArray, FloatArray]:
+        centre, side = (boxes[:, :2] + boxes[:, 2:]) / 2, self.margin * (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+        cosine, sine = np.cos(roll), np.sin(roll)
+        turn = np.stack([np.stack([cosine, -sine], 1), np.stack([sine, cosine], 1)], axis=1)  # crop to image
+        points, presence = np.empty((len(boxes), VERTICES, 3), np.float32), np.empty(len(boxes), np.float32)
+        for start in range(0, len(boxes), BATCH):
+            part = slice(start, min(start + BATCH, len(boxes)))
+            crops = [square(image, *one) for one in zip(centre[part], side[part], turn[part], strict=True)]
+            batch = np.stack(crops).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+            raw, logit = self._session.run(None, {self._input: batch})
+            points[part] = raw.reshape(-1, VERTICES, 3)
+            presence[part] = 1 / (1 + np.exp(-logit.reshape(-1)))
+        points[..., :2] -= SIDE / 2
+        points *= (side / SIDE)[:, None, None].astype(np.float32)
+        # The network counts from the crop's edge, landmarks from the centre of the first pixel.
+        points[..., :2] = points[..., :2] @ turn.transpose(0, 2, 1) + (centre - 0.5)[:, None]
+        return points, presence
+
+
+def roll_of(points: FloatArray) -> FloatArray:
+    """Angles (N,) in radians by which meshes (N, 468, 3) are tilted clockwise in the image."""
+    left, right = (points[:, list(eye), :2].mean(axis=1) for eye in EYES)
+    return np.arctan2(right[:, 1] - left[:, 1], right[:, 0] - left[:, 0])
+
+
+def square(image: Image, centre: FloatArray, side: float, turn: FloatArray) -> Image:
+    """A turned square of the image as the network's input, uint8 (192, 192, 3); black outside the image.
+
+    Args:
+        centre: x and y, counted from the image's corner.
+        side: in pixels of the image.
+        turn: (2, 2), directions of the crop in the image.
+    """
+    reach = side * 0.75  # half of the diagonal and a little more
+    size = np.array(image.shape[1::-1])
+    low = np.clip(np.floor(centre - reach), 0, size - 1).astype(int)
+    high = np.clip(np.ceil(centre + reach), low + 1, size).astype(int)
+    window = image[low[1] : high[1], low[0] : high[0]]
+    ratio = np.ones(2)
+    if side > SHRINK * SIDE:
+        fitted = np.maximum(1, np.rint((high - low) * (SHRINK * SIDE / side))).astype(int)
+        ratio = fitted / (high - low)
+        window = cv2.resize(window, tuple(map(int, fitted)), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    # From the crop's pixel centres to the window's.
+    back = np.empty((2, 3))
+    back[:, :2] = turn * (side / SIDE) * ratio[:, None]
+    middle = (centre - low) * ratio - 0.5
+    back[:, 2] = middle - back[:, :2] @ np.full(2, (SIDE - 1) / 2)
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(window, back, (SIDE, SIDE), flags=flags, borderValue=0)  # type: ignore[return-value]
