@@ -17,6 +17,7 @@ from facezoo.heads import losses as losses
 from facezoo.heads import magface as magface
 from facezoo.heads import mv_softmax as mv_softmax
 from facezoo.heads import npcface as npcface
+from facezoo.heads import proxies as proxies
 from facezoo.heads import softmax as softmax
 from facezoo.heads import sphereface as sphereface
 from facezoo.heads import triplet as triplet
