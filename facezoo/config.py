@@ -25,6 +25,9 @@ class ModelConfig:
         loss: spec string of what the logits are scored with.
         embedding_losses: spec strings of losses between embeddings that are added, such as `centre:weight=0.003`.
         mode: spec string of how a batch becomes losses.
+        teacher: what mode `distillation` learns from: a name, model file, run folder, or folder of features.
+        teacher_head: the teacher's head file or run folder, for losses between logits.
+        distillation: spec strings of losses between student and teacher, such as `cosine:weight=10`.
         start: model file whose weights the backbone starts from; empty for a fresh start.
         start_head: head file or run folder whose centres the classes of the same names start from.
         sample_rate: share of its classes that each process takes part with in a step (Partial FC); 1 takes all.
@@ -37,6 +40,9 @@ class ModelConfig:
     loss: str = "cross_entropy"
     embedding_losses: list[str] = field(default_factory=list)
     mode: str = "conventional"
+    teacher: str = ""
+    teacher_head: str = ""
+    distillation: list[str] = field(default_factory=list)
     start: str = ""
     start_head: str = ""
     sample_rate: float = 1.0

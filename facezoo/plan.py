@@ -19,10 +19,12 @@ from facezoo.data.opening import open_dataset
 from facezoo.data.samplers import Sampler
 from facezoo.data.side_by_side import class_sets, people
 from facezoo.data.transforms import create_transforms
+from facezoo.distillation import kinds
 from facezoo.head_file import HeadFile
 from facezoo.heads import Classifier, create_embedding_losses, create_head
 from facezoo.optim import lr_at, parameter_groups
 from facezoo.registry import BACKBONES, BENCHMARKS, MODES, SAMPLERS
+from facezoo.teacher import create_teacher
 from facezoo.types import Contract, InputError
 
 
@@ -98,10 +100,12 @@ class Need:
     Attributes:
         entries: of `[model]`, which have an effect in the modes that need this.
         make: from the config, the data, the network, and whether the run is a fresh one.
+        wanted: whether the options of the mode leave a use for it.
     """
 
     entries: tuple[str, ...]
     make: Callable[[Config, Dataset, Any, bool], Any]
+    wanted: Callable[[Config], bool] = lambda config: True
 
 
 def _classifier(config: Config, data: Dataset, backbone: Any, fresh: bool) -> Classifier:
@@ -121,6 +125,11 @@ def _classifier(config: Config, data: Dataset, backbone: Any, fresh: bool) -> Cl
     return head
 
 
+def _scores_logits(config: Config) -> bool:
+    """Whether labels or a teacher's logits stand against a classifier's."""
+    return MODES.option(config.model.mode, "labels") != 0 or "logits" in kinds(config.model.distillation)
+
+
 def _embedding_losses(config: Config, data: Dataset, backbone: Any, fresh: bool) -> torch.nn.ModuleDict:
     return create_embedding_losses(config.model.embedding_losses, len(data.classes), backbone.embedding_dim)
 
@@ -129,9 +138,17 @@ NEEDS: dict[str, Need] = {
     "head": Need(
         ("head", "loss", "start_head", "sample_rate", "sub_centres", "centres"),
         _classifier,
+        _scores_logits,
     ),
     "margin": Need(("head",), lambda config, data, backbone, fresh: config.model.head),
     "embedding_losses": Need(("embedding_losses",), _embedding_losses),
+    "sets": Need((), lambda config, data, backbone, fresh: class_sets(data.labels, data.source)),
+    "people": Need((), lambda config, data, backbone, fresh: people(data.classes)),
+    "teacher": Need(
+        ("teacher", "teacher_head"),
+        lambda config, data, backbone, fresh: create_teacher(config, data, create_contract(config, backbone, data)),
+    ),
+    "distillation": Need(("distillation",), lambda config, data, backbone, fresh: config.model.distillation),
 }
 """What a mode can name among its arguments, beside the backbone."""
 
@@ -139,13 +156,6 @@ NEEDS: dict[str, Need] = {
 def create_mode(config: Config, data: Dataset, fresh: bool = True) -> Any:
     """The network in the mode of the config, with what the mode needs.
 
-    "sets": Need((), lambda config, data, backbone, fresh: class_sets(data.labels, data.source)),
-    "people": Need((), lambda config, data, backbone, fresh: people(data.classes)),
-    "teacher": Need(
-        ("teacher", "teacher_head"),
-        lambda config, data, backbone, fresh: create_teacher(config, data, tuple(backbone.input_size)),
-    ),
-    "distillation": Need(("distillation",), lambda config, data, backbone, fresh: config.model.distillation),
     Args:
         fresh: start from `model.start` and `model.start_head`.
 
@@ -153,7 +163,7 @@ def create_mode(config: Config, data: Dataset, fresh: bool = True) -> Any:
         InputError: a part cannot be made, or an entry of `[model]` has no effect in this mode.
     """
     model = config.model
-    needs = MODES.taken(model.mode, NEEDS)
+    needs = {name: need for name, need in MODES.taken(model.mode, NEEDS).items() if need.wanted(config)}
     heeded = {entry for need in needs.values() for entry in need.entries}
     for entry in sorted({entry for need in NEEDS.values() for entry in need.entries} - heeded):
         if getattr(model, entry) != getattr(ModelConfig(), entry):

@@ -179,9 +179,21 @@ class Registry(Generic[T]):
             raise InputError(f"{self.kind} {name!r} needs {missing[0]}: write {name}:{missing[0]}=...")
         return factory(**merged)
 
+    def option(self, spec: str, key: str) -> Any:
+        """The value of one option of a spec, its default where the text leaves it out; None if there is no such."""
+        name, texts = self._resolved(spec)
+        options = options_of(self.factory(name))
+        if key not in options:
+            return None
+        return self._convert(name, key, texts[key], options) if key in texts else options[key].default
+
+    def factory_of(self, spec: str) -> Callable[..., T]:
+        """What makes a spec string, a preset's too."""
+        return self.factory(self._resolved(spec)[0])
+
     def taken(self, spec: str, values: dict[str, Any]) -> dict[str, Any]:
         """Those of `values` that are options of the spec's factory."""
-        options = options_of(self.factory(self._resolved(spec)[0]))
+        options = options_of(self.factory_of(spec))
         return {key: value for key, value in values.items() if key in options}
 
     def create_for(self, spec: str, **given: Any) -> T:
@@ -240,6 +252,7 @@ NETWORKS: Registry[Any] = Registry("network", "facezoo.networks")
 HEADS: Registry[Any] = Registry("head", "facezoo.heads")
 LOSSES: Registry[Any] = Registry("loss", "facezoo.heads")
 EMBEDDING_LOSSES: Registry[Any] = Registry("embedding loss", "facezoo.heads")
+DISTILLATION_LOSSES: Registry[Any] = Registry("distillation loss", "facezoo.distillation")
 MODES: Registry[Any] = Registry("mode", "facezoo.modes")
 DATASETS: Registry[Any] = Registry("dataset", "facezoo.data")
 WRITERS: Registry[Any] = Registry("format", "facezoo.data")

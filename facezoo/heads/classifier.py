@@ -100,12 +100,16 @@ class Classifier(nn.Module):
 
         `classification`, and the margin's `penalty` if it has one; their sum is what to minimise.
         """
+        return self.losses_and_logits(embeddings, labels)[0]
+
+    def losses_and_logits(self, embeddings: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """`forward`, and the `logits` that the losses were made of, for a loss that compares them with others."""
         with torch.autocast(embeddings.device.type, enabled=False):
             logits, columns, norms = self._logits(embeddings, labels)
             losses = {"classification": distributed.shared(self.loss(logits, columns))}
             if penalty := getattr(self.margin, "penalty", None):
                 losses["penalty"] = distributed.shared(penalty(norms))
-        return losses
+        return losses, logits
 
     def logits(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         """Logits (B, n) with the margin, float32: the whole batch against the columns that take part on this rank."""
