@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.evaluation.columns import columns
-from facezoo.evaluation.intervals import check_draws
+from facezoo.evaluation.intervals import LEVEL, check_draws, error_bound, trial_words
 from facezoo.evaluation.metrics import Tally, auc, check_costs, eer, min_dcf
-from facezoo.evaluation.operating import operating_points, sample_warnings
+from facezoo.evaluation.operating import sample_warnings, without_error
 from facezoo.evaluation.pair_counts import KEEP, Equal, PairCounts, check_count, count_pairs
-from facezoo.evaluation.pair_resampling import draw_identities, group_counts, pair_intervals
+from facezoo.evaluation.pair_resampling import draw_identities, group_counts, group_trials, pair_intervals
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
+from facezoo.evaluation.score_curves import weight_histogram
 from facezoo.evaluation.scored_pairs import Part, ScoredPairs, thinned_roc
 from facezoo.evaluation.sets.folder import people
 from facezoo.evaluation.suspects import suspects
-from facezoo.evaluation.verification import BINS, MISTAKES, far_name, operating_metrics
+from facezoo.evaluation.verification import MISTAKES, far_name, operating_metrics
 from facezoo.registry import BENCHMARKS
 from facezoo.types import FloatArray, InputError
 
@@ -106,7 +107,7 @@ class AllPairs:
             "auc": auc(tallied),
             "min_dcf": min_dcf(tallied, self.p_target, self.miss, self.false_alarm),
         }
-        rates, unmeasurable = operating_metrics(tallied, self.fars)
+        rates, unmeasurable = operating_metrics(tallied, self.fars, counts.impostor_trials, "person")
         metrics |= rates
         for far in map(far_name, self.fars):
             tar = rates[f"tar@far={far}"]
@@ -117,7 +118,7 @@ class AllPairs:
             self.name,
             metrics,
             self._intervals(counts, tallied, metrics),
-            {"roc": thinned_roc(tallied), "histogram": _histogram(tallied)},
+            {"roc": thinned_roc(tallied), "histogram": weight_histogram(tallied)},
             self._protocol(counts) | unmeasurable | self._warnings(counts, rates),
             self._mistakes(counts, shown),
             tables=self._suspects(counts, embeddings),
@@ -135,23 +136,27 @@ class AllPairs:
             for key, interval in found.items()
             if key.startswith("fnmr@far")
         }
-        for point in operating_points(counts, self.fars, resamples=0):
-            key = far_name(point.target)
-            if point.measurable and "fnmr" in point.intervals:
-                none = point.intervals["fnmr"]
-                found[f"fnmr@fmr={key}"] = none
-                found[f"tar@far={key}"] = Interval(1 - none.high, 1.0, none.level, none.method)
+        for key in map(far_name, self.fars):
+            none = without_error(counts, metrics.get(f"fmr@far={key}"), metrics.get(f"fnmr@fmr={key}"))
+            if "fmr" in none:
+                found[f"fmr@far={key}"] = none["fmr"]
+            if "fnmr" in none:
+                found[f"fnmr@fmr={key}"] = none["fnmr"]
+                found[f"tar@far={key}"] = replace(none["fnmr"], low=1 - none["fnmr"].high, high=1.0)
+        if metrics["eer"] == 0:
+            rarer = min(counts.impostor_trials, counts.genuine_trials)
+            found["eer"] = Interval(0.0, error_bound(rarer), LEVEL, trial_words(rarer, "person"))
         return {key: interval for key, interval in found.items() if metrics.get(key) is not None}
 
     def _warnings(self, counts: PairCounts, rates: Mapping[str, float | None]) -> dict[str, str]:
         """What the numbers of errors and people forbid to conclude, by FAR that is measured."""
         impostors = counts.totals()[1]
-        measured = {far: rates.get(f"fmr@far={far_name(far)}") for far in self.fars}
-        found = {
-            f"caution at far={far_name(far)}": "; ".join(sample_warnings(counts, far, fmr * impostors))
-            for far, fmr in measured.items()
-            if fmr is not None
-        }
+        found = {}
+        for far in self.fars:
+            fmr, threshold = (rates.get(f"{kind}@far={far_name(far)}") for kind in ("fmr", "threshold"))
+            if fmr is not None and threshold is not None:
+                words = sample_warnings(counts, far, threshold, fmr * impostors)
+                found[f"caution at far={far_name(far)}"] = "; ".join(words)
         return {key: words for key, words in found.items() if words}
 
     def _protocol(self, counts: PairCounts) -> dict[str, str | int | float]:
@@ -230,25 +235,13 @@ class AllPairs:
             np.concatenate([impostor.scores, -genuine.scores]),
             weigh,
             totals,
+            lambda groups, number: group_trials(counts, groups, number),
+            "person",
             lambda: draw_identities(len(counts.sizes), self.resamples, self.seed),
             self.resamples,
             method,
             lowest,
         )
-
-
-def _histogram(tallied: Tally) -> dict[str, list[float]]:
-    """Share of genuine and impostor weight in each of 100 bins over the range of the scores."""
-    edges = np.histogram_bin_edges(tallied.scores[[0, -1]], BINS)
-    kinds = {
-        "genuine": (tallied.genuine, tallied.genuine_total),
-        "impostor": (tallied.impostor, tallied.impostor_total),
-    }
-    shares = {
-        kind: (np.histogram(tallied.scores, edges, weights=weights)[0] / total).tolist()
-        for kind, (weights, total) in kinds.items()
-    }
-    return {"edges": edges.tolist(), **shares}
 
 
 @BENCHMARKS.register

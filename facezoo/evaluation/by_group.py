@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.evaluation.group_rates import GroupPart
-from facezoo.evaluation.intervals import LEVEL, t_quantile
+from facezoo.evaluation.intervals import LEVEL, error_bound, t_quantile
 from facezoo.evaluation.metrics import Sorted, auc, eer
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import NO_FACE, Interval, Report
+from facezoo.evaluation.score_curves import roc_corners, score_histogram
 from facezoo.evaluation.scored_pairs import listed_pairs
-from facezoo.evaluation.verification import FARS, Verification, operating_metrics, roc_corners, score_histogram
+from facezoo.evaluation.verification import FARS, Verification, operating_metrics
 from facezoo.types import FloatArray, InputError
 
 PER_GROUP = ("accuracy", "std", "eer", "tar@far=1e-3", "threshold")
@@ -91,7 +92,9 @@ class ByGroup:
         """What is told of all groups at once."""
         same = np.concatenate([np.asarray(benchmark.same, bool) for benchmark in self.groups.values()])
         tallied = Sorted(scores, same).tally()
-        points, unmeasurable = operating_metrics(tallied, FARS)
+        known = [benchmark.identity is not None for benchmark in self.groups.values()]
+        trials = sum(benchmark.impostor_trials for benchmark in self.groups.values())  # no person is in two groups
+        points, unmeasurable = operating_metrics(tallied, FARS, trials, "person" if all(known) else "photo")
         accuracies = np.array([report.metrics["accuracy"] for report in reports.values()], np.float64)
         metrics: dict[str, float | None] = {"accuracy": float(accuracies.mean())}
         if len(accuracies) > 1:
@@ -118,10 +121,25 @@ class ByGroup:
         )
         first = next(iter(self.groups.values()))
         pairs = listed_pairs(
-            left, right, same, scores, self._weights, first.resamples, f"{first.interval_method()}, within each group"
+            left,
+            right,
+            same,
+            scores,
+            self._identity(),
+            self._weights,
+            first.resamples,
+            f"{first.interval_method()}, within each group",
         )
         group_of = np.repeat(np.arange(len(self.groups)), np.diff(self._starts))
         return GroupPart(list(self.groups), group_of)(report, pairs)
+
+    def _identity(self) -> NDArray[np.intp] | None:
+        """Of the photos of all groups; None where one does not know."""
+        known = [each.identity for each in self.groups.values() if each.identity is not None]
+        if len(known) < len(self.groups):
+            return None
+        people = np.cumsum([0, *(int(identity.max()) + 1 for identity in known)])
+        return np.concatenate([identity + start for identity, start in zip(known, people.tolist())])
 
     def _weights(self) -> Iterator[FloatArray]:
         """Each group is drawn by itself."""
@@ -133,6 +151,10 @@ class ByGroup:
         errors = [report.metrics["standard_error"] or 0.0 for report in reports.values()]
         folds = sum(int(report.protocol["folds"]) for report in reports.values())
         mean = float(np.mean([report.metrics["accuracy"] for report in reports.values()]))
+        if mean == 1:  # all error may lie in the group of which least is known
+            fewest = min(each.trials(np.ones(len(each.same), bool)) for each in self.groups.values())
+            low = 1 - error_bound(fewest) / len(errors)
+            return Interval(low, 1.0, LEVEL, f"rule of three, no error in {fewest} independent pairs of each group")
         reach = t_quantile(LEVEL, folds - len(errors)) * math.sqrt(sum(error**2 for error in errors)) / len(errors)
         method = f"t over {folds} folds of {len(errors)} groups"
         return Interval(max(0.0, mean - reach), min(1.0, mean + reach), LEVEL, method)

@@ -31,7 +31,7 @@ class Difference:
         benchmark, metric: where and in what.
         first, second: the models.
         value: first minus second.
-        interval: of the difference; None without resamples.
+        interval: of the difference; None without resamples, or if the models differ in none of them.
         p: two-sided, of one test alone.
         adjusted: the same for all pairs of models together in this metric of this benchmark, by Holm.
         test: how p was found; of McNemar's with the trials that only the first and only the second has right.
@@ -153,8 +153,10 @@ def _differences(
                     continue
                 interval, p, test = None, 1.0, ""
                 if pair := metrics.get(name):
-                    interval = Interval(pair.low, pair.high, LEVEL, f"paired {outcomes[0].method}")
                     p, test = pair.p, "bootstrap"
+                    # Two models without an error differ in no resample: that is no proof that they are equal.
+                    if pair.low < pair.high:
+                        interval = Interval(pair.low, pair.high, LEVEL, f"paired {outcomes[0].method}")
                 if name == outcomes[0].metric:
                     counted = mcnemar(outcomes[first].right, outcomes[second].right)
                     p = counted.p

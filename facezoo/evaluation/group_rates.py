@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.evaluation.fairness import GroupErrors, between
-from facezoo.evaluation.intervals import LEVEL, bootstrap, error_bound
+from facezoo.evaluation.intervals import LEVEL, bootstrap, error_bound, trial_words
 from facezoo.evaluation.metrics import Tally, eer, tar_at_far
 from facezoo.evaluation.report import Interval, Report
 from facezoo.evaluation.scored_pairs import ScoredPairs, thinned_roc
@@ -45,19 +45,22 @@ class GroupPart:
                 metrics[f"{name}/threshold@far=1e-3"] = point.threshold
             if not np.isfinite(pairs.floor):
                 metrics[f"{name}/eer"] = eer(tallied)
+        trials = pairs.trials(self.groups, len(self.names))
         for key in [key for key in report.metrics if key.startswith("threshold@far=")]:
             threshold, far = report.metrics[key], key.removeprefix("threshold@")
             if threshold is None or threshold <= pairs.floor:
                 continue
             counted = self.errors(pairs, threshold)
-            errors, found = counted(None), self._intervals(counted, pairs)
+            errors, found = counted(None), self._intervals(counted, pairs, trials)
             indices = errors.indices()
             metrics |= {f"{name}@{far}": value for name, value in self._values(errors).items()}
             intervals |= {f"{name}@{far}": interval for name, interval in found.items()}
             tables[f"Groups at {far.replace('far=', 'FMR ')}, threshold {threshold:.4f}"] = self._table(errors, found)
             tables[f"FMR across groups at {far.replace('far=', 'FMR ')}"] = self._cross(errors)
             if indices and indices["inequity"] is None:
-                protocol[f"inequity@{far}"] = f"not defined: {_without_error(errors)}"
+                protocol[f"inequity@{far}"] = (
+                    f"not defined, and fdr and garbe have no interval: {_without_error(errors, trials, pairs.shared)}"
+                )
         return replace(report, metrics=metrics, intervals=intervals, curves=curves, tables=tables, protocol=protocol)
 
     def errors(self, pairs: ScoredPairs, threshold: float) -> Callable[[FloatArray | None], GroupErrors]:
@@ -96,25 +99,31 @@ class GroupPart:
         return values
 
     def _intervals(
-        self, counted: Callable[[FloatArray | None], GroupErrors], pairs: ScoredPairs
+        self,
+        counted: Callable[[FloatArray | None], GroupErrors],
+        pairs: ScoredPairs,
+        trials: tuple[FloatArray, FloatArray],
     ) -> dict[str, Interval]:
+        """Of the rates and indices. A rate of 0 has the rule of three, and then the indices have none: no resample
+        shows what errors that group would make.
+
+        Args:
+            trials: independent impostor and genuine pairs of each group, (G,) each.
+        """
         found: dict[str, Interval] = {}
         if pairs.resamples:
             ranges = bootstrap(lambda drawn: self._values(counted(drawn)), pairs.draw())
             found = {name: Interval(*ends, LEVEL, pairs.method) for name, ends in ranges.items()}
         errors = counted(None)
-        for name, matches, impostor, misses, genuine in zip(
-            self.names,
-            np.diagonal(errors.false_matches),
-            np.diagonal(errors.impostor),
-            errors.false_non_matches,
-            errors.genuine,
-            strict=True,
-        ):
-            for kind, wrong, total in (("fmr", matches, impostor), ("fnmr", misses, genuine)):
-                if total > 0 and wrong == 0:
-                    words = f"rule of three, no error in {total:.0f} pairs"
-                    found[f"{name}/{kind}"] = Interval(0.0, error_bound(total), LEVEL, words)
+        for kind, rates, numbers in (("fmr", errors.fmr, trials[0]), ("fnmr", errors.fnmr, trials[1])):
+            for name, rate, number in zip(self.names, rates, numbers, strict=True):
+                if rate == 0:
+                    words = trial_words(number, pairs.shared)
+                    found[f"{name}/{kind}"] = Interval(0.0, error_bound(number), LEVEL, words)
+        if errors.indices().get("inequity") is None:
+            found.pop("fdr", None)
+            found.pop("garbe", None)
+            found.pop("inequity", None)
         return found
 
     def _table(self, errors: GroupErrors, intervals: Mapping[str, Interval]) -> Rows:
@@ -141,14 +150,15 @@ class GroupPart:
         )
 
 
-def _without_error(errors: GroupErrors) -> str:
+def _without_error(errors: GroupErrors, trials: tuple[FloatArray, FloatArray], shared: str) -> str:
     words = []
-    for kind, wrong, total in (
-        ("false match", np.diagonal(errors.false_matches), np.diagonal(errors.impostor)),
-        ("false non-match", errors.false_non_matches, errors.genuine),
+    for kind, rates, numbers in (
+        ("false match", errors.fmr, trials[0]),
+        ("false non-match", errors.fnmr, trials[1]),
     ):
-        for name, some, number in zip(errors.groups, wrong, total, strict=True):
-            if number > 0 and some == 0:
+        for name, rate, number in zip(errors.groups, rates, numbers, strict=True):
+            if rate == 0:
                 bound = error_bound(number)
-                words.append(f"{name} has no {kind} in {number:.0f} pairs, so a rate below {bound:.1e} (95 %)")
+                where = f"in {number:.0f} pairs that share no {shared}"
+                words.append(f"{name} has no {kind} {where}, so a rate below {bound:.1e} (95 %)")
     return "; ".join(words)

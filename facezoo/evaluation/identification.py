@@ -27,7 +27,8 @@ from facezoo.evaluation.open_set import (
 from facezoo.evaluation.photos import Photo, read_landmarks
 from facezoo.evaluation.ranks import Vectors, search
 from facezoo.evaluation.report import NO_FACE, Mistake, Report
-from facezoo.evaluation.verification import MISTAKES, score_histogram
+from facezoo.evaluation.score_curves import score_histogram
+from facezoo.evaluation.verification import MISTAKES
 from facezoo.image import find_images
 from facezoo.registry import BENCHMARKS
 from facezoo.types import FloatArray, InputError, unit
@@ -92,7 +93,7 @@ class Identification:
     def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
         """The report for embeddings (N, D), normalised or not, and the photos without a face (N,)."""
         searches, ids, kept, lost = self.searches(embeddings, failed)
-        metrics, unmeasurable = identification_rates([searches], self.rule)
+        metrics, unmeasurable = identification_rates([searches], self.rule, self.probe_identity)
         mated, present = searches.mated, ~lost[self.probes]
         if metrics and not present.all() and (mated & present).any():
             metrics["rank1_without_failures"] = float((searches.rank[mated & present] == 1).mean())

@@ -195,7 +195,7 @@ class IJB:
             searches.append(Searches.of(found, len(ids), mated, gone[probes.templates], self.ties))
             theirs = gallery.templates[kept][order][np.flatnonzero(np.diff(group[order], prepend=-1))]
             mistakes += _worst(searches[-1], theirs, probes, names, templates)
-        metrics, unmeasurable = identification_rates(searches, self.fpir_rule)
+        metrics, unmeasurable = identification_rates(searches, self.fpir_rule, probes.subjects)
         words: dict[str, str | int] = {
             "galleries": ", ".join(f"{gallery.name} {found.size}" for gallery, found in zip(self.galleries, searches)),
             "probes": len(probes.templates),
@@ -214,7 +214,7 @@ class IJB:
             identification_curves(searches, galleries),
             words | unmeasurable,
             tuple(mistakes),
-            tables=identification_tables(searches, galleries, self.fpir_rule),
+            tables=identification_tables(searches, galleries, self.fpir_rule, probes.subjects),
         )
 
     def _protocol(self, lost: NDArray[np.bool_], gone: NDArray[np.bool_]) -> dict[str, str | int]:

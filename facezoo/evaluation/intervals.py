@@ -94,14 +94,44 @@ def identity_weights(
         yield np.where(genuine, drawn[first], drawn[first] * drawn[second])
 
 
-def independent_trials(left: NDArray[np.intp], right: NDArray[np.intp], identity: NDArray[np.intp] | None) -> int:
-    """How many of the pairs of photos (P,) are independent evidence.
+MATCHED = 1 << 20
+"""Of a longer list of pairs every so-manieth is looked at, so that about so many are."""
 
-    All, or where the identities (N,) of the photos are known not more than there are of those.
+
+def independent_trials(
+    left: NDArray[np.integer], right: NDArray[np.integer], identity: NDArray[np.integer] | None = None
+) -> int:
+    """How many of the pairs of photos (P,) are independent evidence: as many as share no person, or no photo where the
+    identities (N,) are unknown.
+
+    The pairs are gone through in random order and taken where neither side was taken before. Of the pairs of one
+    person with themselves one counts. Without an error in those the rule of three holds strictly.
     """
-    if identity is None:
-        return len(left)
-    return min(len(left), len(np.unique(identity[np.concatenate([left, right])])))
+    step = -(-len(left) // MATCHED) or 1
+    sides = np.stack([left[::step], right[::step]])
+    free = np.unique(sides if identity is None else identity[sides], return_inverse=True)[1].reshape(2, -1)
+    generator, found = np.random.default_rng(0), 0
+    while free.shape[1]:
+        turn = generator.permutation(free.shape[1])
+        earliest = np.full(int(free.max()) + 1, free.shape[1])
+        for side in free:
+            np.minimum.at(earliest, side, turn)
+        taken = (earliest[free] == turn).all(axis=0)
+        found += int(taken.sum())
+        used = np.zeros(len(earliest), bool)
+        used[free[:, taken]] = True
+        free = free[:, ~used[free].any(axis=0)]
+    return found
+
+
+def trial_words(trials: float, shared: str, success: bool = False) -> str:
+    """What stands beside a bound by the rule of three.
+
+    Args:
+        shared: person or photo.
+        success: whether no success was seen, instead of no error.
+    """
+    return f"rule of three, no {'success' if success else 'error'} in {trials:,.0f} pairs that share no {shared}"
 
 
 def error_bound(trials: float) -> float:
@@ -146,7 +176,7 @@ def identity_intervals(
 ) -> dict[str, Interval]:
     """Intervals of rates of success: identities are drawn with all that is theirs.
 
-    A rate of 1 is repeated by every resample: it gets the rule of three instead.
+    A rate of 1 or of 0 is repeated by every resample: it gets the rule of three instead.
 
     Args:
         measure: rates by name for a weight of each entry (M,).
@@ -161,10 +191,12 @@ def identity_intervals(
     method = f"bootstrap over {over}, {resamples} resamples, seed {seed}, percentile"
     drawn = bootstrap(measure, identity_weights(identity, identity, resamples, seed))
     intervals = {name: Interval(*ends, LEVEL, method) for name, ends in drawn.items()}
+    bound = error_bound(people)
     for name in intervals:
-        if metrics[name] == 1:
-            words = f"rule of three, no error in {people} identities"
-            intervals[name] = Interval(1 - error_bound(people), 1.0, LEVEL, words)
+        if metrics[name] in (0, 1):
+            found = "no error" if metrics[name] == 1 else "no success"
+            ends = (1 - bound, 1.0) if metrics[name] == 1 else (0.0, bound)
+            intervals[name] = Interval(*ends, LEVEL, f"rule of three, {found} in {people} identities")
     return intervals
 
 

@@ -173,7 +173,6 @@ class OperatingPoint:
         threshold: smallest score that keeps the target.
         fmr: share of impostor pairs really accepted, <= far.
         measurable: whether there are at least 1 / far impostor pairs.
-        fmr_bound: 95 % upper bound of the FMR by the rule of three, where no impostor is accepted.
     """
 
     far: float
@@ -181,7 +180,6 @@ class OperatingPoint:
     threshold: float
     fmr: float
     measurable: bool
-    fmr_bound: float | None
 
 
 def tar_at_far(tallied: Tally, far: float) -> OperatingPoint:
@@ -205,7 +203,6 @@ def tar_at_far(tallied: Tally, far: float) -> OperatingPoint:
         threshold=threshold,
         fmr=float(accepted[cut] / tallied.impostor_total),
         measurable=1 / tallied.impostor_total <= far,
-        fmr_bound=min(1.0, RULE_OF_THREE / tallied.impostor_total) if accepted[cut] == 0 else None,
     )
 
 

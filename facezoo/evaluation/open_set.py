@@ -125,9 +125,13 @@ def index_threshold(searches: Searches, fpir: float) -> tuple[float, float, floa
 
 
 def identification_rates(
-    searches: Sequence[Searches], rule: FpirRule
+    searches: Sequence[Searches], rule: FpirRule, identity: NDArray[np.intp]
 ) -> tuple[dict[str, float | None], dict[str, str | int]]:
-    """Metrics over one gallery or more (TPIR is the galleries' mean), and words on what cannot be measured."""
+    """Metrics over one gallery or more (TPIR is the galleries' mean), and words on what cannot be measured.
+
+    Args:
+        identity: of the probes (P,): searches for one person are no independent evidence.
+    """
     metrics: dict[str, float | None] = rates(searches)
     words: dict[str, str | int] = {}
     decisions = [s.decisions() for s in searches]
@@ -150,9 +154,10 @@ def identification_rates(
         else:
             metrics[f"tpir@{key}"] = None
             fewest = min(int(tallied.impostor_total) for tallied in tallies)
+            people = min(len(np.unique(identity[~s.mated])) for s in searches)
             words[f"tpir@{key}"] = (
-                f"not measurable: {fewest} non-mated searches show an FPIR below {error_bound(fewest):.1e} at best "
-                "(95 %, rule of three)"
+                f"not measurable: {fewest} non-mated searches for {people} people show an FPIR below "
+                f"{error_bound(people):.1e} at best (95 %, rule of three, people being the trials)"
             )
     return metrics, words
 
@@ -218,7 +223,7 @@ def identification_curves(searches: Sequence[Searches], names: Iterable[str]) ->
 
 
 def identification_tables(
-    searches: Sequence[Searches], names: Iterable[str], rule: FpirRule
+    searches: Sequence[Searches], names: Iterable[str], rule: FpirRule, identity: NDArray[np.intp]
 ) -> dict[str, tuple[tuple[str | int | float | None, ...], ...]]:
     """What was found in each gallery."""
     shown = ("rank1", "rank5", *(f"tpir@fpir={far_name(fpir)}" for fpir in FPIRS))
@@ -226,7 +231,7 @@ def identification_tables(
         ("gallery", "identities", "mated probes", "non-mated probes", *shown)
     ]
     for name, found in zip(names, searches):
-        metrics, mated = identification_rates([found], rule)[0], int(found.mated.sum())
+        metrics, mated = identification_rates([found], rule, identity)[0], int(found.mated.sum())
         rows.append((name, found.size, mated, len(found.mated) - mated, *(metrics.get(key) for key in shown)))
     return {"Galleries": tuple(rows)}
 

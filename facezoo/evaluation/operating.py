@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facezoo.evaluation.intervals import LEVEL, error_bound
+from facezoo.evaluation.intervals import LEVEL, error_bound, independent_trials, trial_words
 from facezoo.evaluation.metrics import OperatingPoint, Tally, tar_at_far
 from facezoo.evaluation.pair_counts import PairCounts
 from facezoo.evaluation.pair_resampling import pair_intervals
@@ -68,8 +68,8 @@ def operating_points(counts: PairCounts, targets: Sequence[float], resamples: in
         threshold, fmr, fnmr = _recommended(tallied, point)
         matches = fmr * tallied.impostor_total
         own = {kind: intervals[f"{kind}@far={key}"] for kind in KINDS if f"{kind}@far={key}" in intervals}
-        own |= _without_error(counts, fmr, fnmr)
-        words = sample_warnings(counts, target, matches)
+        own |= without_error(counts, fmr, fnmr)
+        words = sample_warnings(counts, target, threshold, matches)
         points.append(Point(target, threshold, fmr, fnmr, matches, point.measurable, own, words))
     return points
 
@@ -91,28 +91,30 @@ def _recommended(tallied: Tally, point: OperatingPoint) -> tuple[float, float, f
 KINDS = ("threshold", "fmr", "fnmr")
 
 
-def _without_error(counts: PairCounts, fmr: float, fnmr: float) -> dict[str, Interval]:
+def without_error(counts: PairCounts, fmr: float | None, fnmr: float | None) -> dict[str, Interval]:
     """Where no error was seen, every resample repeats it: the rule of three stands instead."""
-    found = {}
-    for kind, rate, trials in (
-        ("fmr", fmr, counts.impostor_trials),
-        ("fnmr", fnmr, int((counts.sizes > 1).sum())),
-    ):
-        if rate == 0:
-            found[kind] = Interval(0.0, error_bound(trials), LEVEL, f"rule of three, no error in {trials:,} identities")
-    return found
+    rates = (("fmr", fmr, counts.impostor_trials), ("fnmr", fnmr, counts.genuine_trials))
+    return {
+        kind: Interval(0.0, error_bound(trials), LEVEL, trial_words(trials, "person"))
+        for kind, rate, trials in rates
+        if rate == 0
+    }
 
 
-def sample_warnings(counts: PairCounts, target: float, matches: float) -> tuple[str, ...]:
-    """What the number of pairs and people forbids to conclude at a target FMR."""
+def sample_warnings(counts: PairCounts, target: float, threshold: float, matches: float) -> tuple[str, ...]:
+    """What the number of pairs and people forbids to conclude at a target FMR.
+
+    Args:
+        threshold: for the target, and the weight of the impostor pairs that it accepts.
+    """
     pairs, people = round(counts.totals()[1]), len(counts.sizes)  # of identities, where those count alike
     words = []
     if pairs * target < 1:
         words.append(
             f"not measurable: {pairs:,} impostor pairs of {people:,} people show an FMR below "
-            f"{error_bound(counts.impostor_trials):.1e} at best (95 %, rule of three, people being "
-            f"the trials); {math.ceil(1 / target):,} pairs or more are needed, such as of "
-            f"{_photos_for(1 / target):,} photos"
+            f"{error_bound(counts.impostor_trials):.1e} at best (95 %, rule of three, of "
+            f"{counts.impostor_trials:,} pairs that share no person); {math.ceil(1 / target):,} pairs or more are "
+            f"needed, such as of {_photos_for(1 / target):,} photos"
         )
     elif pairs * target < RULE_OF_THIRTY:
         words.append(
@@ -120,6 +122,14 @@ def sample_warnings(counts: PairCounts, target: float, matches: float) -> tuple[
             f"rate to a third (rule of thirty); that takes {math.ceil(RULE_OF_THIRTY / target):,} impostor pairs, such "
             f"as of {_photos_for(RULE_OF_THIRTY / target):,} photos"
         )
+    else:
+        accepted = slice(int(np.searchsorted(-counts.impostor.scores, -threshold, side="right")))
+        apart = independent_trials(counts.impostor.left[accepted], counts.impostor.right[accepted], counts.identity)
+        if apart < RULE_OF_THIRTY:
+            words.append(
+                f"few people behind the errors: of the {matches:,.0f} false matches {apart} share no person, "
+                f"{RULE_OF_THIRTY} are needed to know the rate to a third (rule of thirty)"
+            )
     if people < RULE_OF_THIRTY:
         words.append(f"few people: {people} identities hardly stand for those the system will meet")
     return tuple(words)

@@ -84,7 +84,7 @@ def _of_searches(benchmark: Identification, embedded: Embedded) -> Outcome:
     compared = np.isfinite(searches.mate[mated]) & np.isfinite(searches.best[mated])
     gap = np.full(len(mated), -np.inf)
     gap[compared] = searches.mate[mated][compared] - searches.best[mated][compared]
-    metrics = identification_rates([searches], benchmark.rule)[0]
+    metrics = identification_rates([searches], benchmark.rule, benchmark.probe_identity)[0]
     identity = benchmark.probe_identity
 
     def shown(trial: int) -> Mistake:

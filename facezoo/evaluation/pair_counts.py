@@ -80,8 +80,13 @@ class PairCounts:
 
     @property
     def impostor_trials(self) -> int:
-        """How much of the impostor pairs is independent evidence: never more than there are people."""
-        return min(self.impostor_pairs, len(self.sizes))
+        """How many impostor pairs share no person: half as many as there are people."""
+        return len(self.sizes) // 2
+
+    @property
+    def genuine_trials(self) -> int:
+        """How many genuine pairs share no person."""
+        return int((self.sizes > 1).sum())
 
     @property
     def failed_genuine(self) -> NDArray[np.float64]:

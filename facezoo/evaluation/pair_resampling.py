@@ -134,6 +134,15 @@ def deflated(
     return found
 
 
+def group_trials(counts: PairCounts, groups: NDArray[np.integer], number: int) -> tuple[FloatArray, FloatArray]:
+    """How many impostor and genuine pairs within each group (G,) share no person, by the groups of the photos (N,)."""
+    known = groups >= 0
+    people = len(counts.sizes)
+    photos = np.bincount(counts.identity[known] * number + groups[known], minlength=people * number)
+    photos = photos.reshape(people, number)
+    return (photos > 0).sum(axis=0) // 2 * 1.0, (photos > 1).sum(axis=0) * 1.0
+
+
 def group_counts(
     counts: PairCounts, groups: NDArray[np.integer], number: int, drawn: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:

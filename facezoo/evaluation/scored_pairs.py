@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.evaluation.fairness import between
+from facezoo.evaluation.intervals import independent_trials
 from facezoo.evaluation.metrics import Tally
 from facezoo.evaluation.report import Report
 from facezoo.types import FloatArray
@@ -28,6 +29,9 @@ class ScoredPairs:
         weigh: weight of chosen pairs (K,) for a resample; None is the plain one.
         totals: of all pairs, held or not, by the groups of their photos (N,), -1 in none: impostor (G, G) and genuine
             (G,) ones.
+        trials: how many of all pairs, held or not, within each group are independent: impostor and genuine ones, (G,)
+            each.
+        shared: what independent pairs do not share, person or photo.
         draw: resamples, as `weigh` and `totals` take them.
         resamples: how many; 0 leaves intervals out.
         method: how they are drawn, in words.
@@ -40,6 +44,8 @@ class ScoredPairs:
     scores: FloatArray
     weigh: Callable[[FloatArray | None, NDArray[np.integer]], FloatArray]
     totals: Callable[[NDArray[np.integer], int, FloatArray | None], tuple[FloatArray, FloatArray]]
+    trials: Callable[[NDArray[np.integer], int], tuple[FloatArray, FloatArray]]
+    shared: str
     draw: Callable[[], Iterator[FloatArray]]
     resamples: int
     method: str
@@ -55,11 +61,16 @@ def listed_pairs(
     right: NDArray[np.intp],
     same: NDArray[np.bool_],
     scores: FloatArray,
+    identity: NDArray[np.intp] | None,
     draw: Callable[[], Iterator[FloatArray]],
     resamples: int,
     method: str,
 ) -> ScoredPairs:
-    """`ScoredPairs` of a list that is held as a whole; a resample is a weight for each pair, (P,)."""
+    """`ScoredPairs` of a list that is held as a whole; a resample is a weight for each pair, (P,).
+
+    Args:
+        identity: of each photo (N,), if known.
+    """
 
     def weigh(drawn: FloatArray | None, chosen: NDArray[np.integer]) -> FloatArray:
         return np.ones(len(chosen)) if drawn is None else drawn[chosen]
@@ -69,7 +80,14 @@ def listed_pairs(
         impostor = between(groups[left], groups[right], number, weights * ~same)
         return impostor, np.diagonal(between(groups[left], groups[right], number, weights * same))
 
-    return ScoredPairs(left, right, same, scores, weigh, totals, draw, resamples, method)
+    def trials(groups: NDArray[np.integer], number: int) -> tuple[FloatArray, FloatArray]:
+        inside = np.where(groups[left] == groups[right], groups[left], -1)
+        chosen = [[np.flatnonzero((inside == g) & (same == kind)) for g in range(number)] for kind in (False, True)]
+        counts = [[independent_trials(left[some], right[some], identity) for some in kind] for kind in chosen]
+        return np.array(counts[0], np.float64), np.array(counts[1], np.float64)
+
+    shared = "photo" if identity is None else "person"
+    return ScoredPairs(left, right, same, scores, weigh, totals, trials, shared, draw, resamples, method)
 
 
 def thinned_roc(tallied: Tally, floor: float = -np.inf) -> dict[str, list[float]]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.evaluation.metrics import Tally
+from facezoo.evaluation.score_curves import BINS
 from facezoo.types import FloatArray
 
 LEFTS = 256
@@ -20,8 +21,6 @@ many times the pairs."""
 
 GATHER = 1 << 14
 """Pairs gathered at a time."""
-
-BINS = 100
 
 
 def pair_cosines(vectors: FloatArray, left: NDArray[np.integer], right: NDArray[np.integer]) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.data.pairs import joined
-from facezoo.evaluation.intervals import trial_intervals
+from facezoo.evaluation.intervals import MATCHED, independent_trials, trial_intervals
 from facezoo.evaluation.metrics import auc, eer, min_dcf
 from facezoo.evaluation.report import Interval, Mistake, Report
 from facezoo.evaluation.scored_pairs import thinned_roc
@@ -53,6 +53,7 @@ def verify_templates(
         resamples, seed: of the bootstrap over identities, which are the templates that genuine pairs connect.
         templates: what those that have `names` are called themselves, (T,).
     """
+    identity = joined(left[same], right[same], len(vectors))
     scores = pair_cosines(vectors, left, right)
     if gone.any():
         scores[gone[left] | gone[right]] = -np.inf
@@ -73,13 +74,13 @@ def verify_templates(
         for far, (tpr, fpr) in zip(FARS, nearest_points(genuine, impostor, totals, FARS)):
             metrics |= {f"tar@far={far_name(far)}": tpr, f"fmr@far={far_name(far)}": fpr}
     else:
-        points, unmeasurable = operating_metrics(tallied, FARS)
+        points, unmeasurable = operating_metrics(tallied, FARS, _impostor_trials(left, right, same, identity), "person")
         metrics, words = metrics | points, words | unmeasurable
     curves = {
         "roc": thinned_roc(tallied),
         "histogram": sorted_histogram(genuine, impostor),
     }
-    intervals = _intervals(len(vectors), left[same], right[same], scores[same], metrics, resamples, seed)
+    intervals = _intervals(identity[left[same]], scores[same], metrics, resamples, seed)
     mistakes: tuple[Mistake, ...] = ()
     threshold = next(
         (t for far in FARS[::-1] if (t := metrics.get(f"threshold@far={far_name(far)}")) is not None), None
@@ -104,9 +105,7 @@ def verify_templates(
 
 
 def _intervals(
-    templates: int,
-    left: NDArray[np.integer],
-    right: NDArray[np.integer],
+    identity: NDArray[np.intp],
     scores: FloatArray,
     metrics: Mapping[str, float | None],
     resamples: int,
@@ -118,10 +117,18 @@ def _intervals(
     if not thresholds:
         return {}
 
-    identity = joined(left, right, templates)[left]
     scores = scores.astype(np.float64)  # a threshold just above a float32 score is none in float32
     hits = {name: scores >= threshold for name, threshold in thresholds.items()}
     return trial_intervals(hits, identity, "identities at a fixed threshold", resamples, seed)
+
+
+def _impostor_trials(
+    left: NDArray[np.integer], right: NDArray[np.integer], same: NDArray[np.bool_], identity: NDArray[np.intp]
+) -> int:
+    """How many impostor pairs share no person; of millions of pairs a part is looked at."""
+    some = slice(None, None, -(-len(same) // MATCHED))
+    impostor = ~same[some]
+    return independent_trials(left[some][impostor], right[some][impostor], identity)
 
 
 def _worst(scores: FloatArray, same: NDArray[np.bool_], highest: float) -> NDArray[np.intp]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -21,10 +22,12 @@ from facezoo.evaluation.intervals import (
     identity_weights,
     independent_trials,
     pair_weights,
+    trial_words,
 )
-from facezoo.evaluation.metrics import Sorted, Tally, auc, eer, min_dcf, roc, score_statistics, tar_at_far
+from facezoo.evaluation.metrics import Sorted, Tally, auc, eer, min_dcf, score_statistics, tar_at_far
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
+from facezoo.evaluation.score_curves import roc_corners, score_histogram
 from facezoo.evaluation.scored_pairs import Part, listed_pairs
 from facezoo.types import FloatArray, InputError, unit
 
@@ -41,7 +44,6 @@ BLOCK = 1 << 14
 WITHOUT_MODEL = "accuracy without a model"
 """Key of the protocol, where genuine and impostor pairs are not equally many: what an accuracy is held against."""
 MISTAKES = 12
-BINS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +143,9 @@ class Verification:
         )
         if self.parts:
             method = self.interval_method()
-            pairs = listed_pairs(self.left, self.right, same, scores, self.weights, self.resamples, method)
+            pairs = listed_pairs(
+                self.left, self.right, same, scores, self.identity, self.weights, self.resamples, method
+            )
             for part in self.parts:
                 report = part(report, pairs)
         return report
@@ -156,7 +160,7 @@ class Verification:
             "eer": eer(tallied),
             "min_dcf": min_dcf(tallied),
         }
-        points, unmeasurable = operating_metrics(tallied, FARS)
+        points, unmeasurable = operating_metrics(tallied, FARS, self.impostor_trials, self.shared)
         return metrics | points, unmeasurable
 
     def _intervals(
@@ -179,21 +183,31 @@ class Verification:
 
         AUC and EER need both kinds of pairs, so the fewer trials count.
         """
-        pairs, genuine, impostor = (
-            independent_trials(self.left[kind], self.right[kind], self.identity)
-            for kind in (np.ones(len(self.same), bool), np.asarray(self.same, bool), ~np.asarray(self.same, bool))
-        )
-        both = min(genuine, impostor)
+        genuine = self.trials(np.asarray(self.same, bool))
+        pairs, both = self.trials(np.ones(len(self.same), bool)), min(genuine, self.impostor_trials)
         trials = {"accuracy": pairs, "accuracy_over_folds": pairs, "auc": both, "eer": both}
         trials |= {f"tar@far={far_name(far)}": genuine for far in FARS}
-        what = "pairs" if self.identity is None else "identities"
         found = {}
         for name, number in trials.items():
+            value = metrics.get(name.removesuffix("_over_folds"))
             best = 0.0 if name == "eer" else 1.0
-            if metrics.get(name.removesuffix("_over_folds")) == best:
-                low, high = sorted([best, abs(best - error_bound(number))])
-                found[name] = Interval(low, high, LEVEL, f"rule of three, no error in {number} {what}")
+            if value == best or (value == 0 and name.startswith("tar")):
+                low, high = sorted([value, abs(value - error_bound(number))])
+                found[name] = Interval(low, high, LEVEL, trial_words(number, self.shared, success=value != best))
         return found
+
+    @property
+    def shared(self) -> str:
+        """What independent pairs do not share: a person, or a photo where people are unknown."""
+        return "photo" if self.identity is None else "person"
+
+    def trials(self, chosen: NDArray[np.bool_]) -> int:
+        """How many of the chosen pairs (P,) are independent evidence."""
+        return independent_trials(self.left[chosen], self.right[chosen], self.identity)
+
+    @cached_property
+    def impostor_trials(self) -> int:
+        return self.trials(~np.asarray(self.same, bool))
 
     def interval_method(self) -> str:
         """How `weights` draws, in words."""
@@ -264,8 +278,15 @@ def pair_measure(
     return measure
 
 
-def operating_metrics(tallied: Tally, fars: Sequence[float]) -> tuple[dict[str, float | None], dict[str, str | int]]:
-    """TAR, threshold and FMR at each FAR as metrics, and words on those that cannot be measured."""
+def operating_metrics(
+    tallied: Tally, fars: Sequence[float], trials: float, shared: str
+) -> tuple[dict[str, float | None], dict[str, str | int]]:
+    """TAR, threshold and FMR at each FAR as metrics, and words on those that cannot be measured.
+
+    Args:
+        trials: how many of the impostor pairs are independent, see `independent_trials`.
+        shared: what those do not share, person or photo.
+    """
     metrics: dict[str, float | None] = {}
     words: dict[str, str | int] = {}
     for far in fars:
@@ -275,8 +296,9 @@ def operating_metrics(tallied: Tally, fars: Sequence[float]) -> tuple[dict[str, 
             metrics[f"threshold@far={key}"], metrics[f"fmr@far={key}"] = point.threshold, point.fmr
         else:
             words[f"tar@far={key}"] = (
-                f"not measurable: {tallied.impostor_total:.0f} impostor pairs without a false match "
-                f"show an FMR below {error_bound(tallied.impostor_total):.1e} at best (95 %, rule of three)"
+                f"not measurable: {tallied.impostor_total:.0f} impostor pairs without a false match show an FMR below "
+                f"{error_bound(trials):.1e} at best (95 %, rule of three, of {trials:,.0f} pairs that share no "
+                f"{shared})"
             )
     return metrics, words
 
@@ -284,27 +306,3 @@ def operating_metrics(tallied: Tally, fars: Sequence[float]) -> tuple[dict[str, 
 def far_name(far: float) -> str:
     """0.001 as 1e-3."""
     return np.format_float_scientific(far, trim="-", exp_digits=1)
-
-
-def roc_corners(tallied: Tally) -> dict[str, list[float]]:
-    """The corners of the ROC: points between two others on one line are left out."""
-    points = roc(tallied)
-    steps = np.stack([np.diff(points.fmr) > 0, np.diff(points.fnmr) < 0], axis=1)
-    corner = np.ones(len(points.fmr), bool)
-    corner[1:-1] = (steps[1:] != steps[:-1]).any(axis=1) | steps[1:].all(axis=1)
-    return {
-        "threshold": points.threshold[corner].tolist(),
-        "fmr": points.fmr[corner].tolist(),
-        "fnmr": points.fnmr[corner].tolist(),
-    }
-
-
-def score_histogram(scores: FloatArray, same: NDArray[np.bool_]) -> dict[str, list[float]]:
-    """Share of genuine and impostor pairs in each of 100 bins over the range of the scores."""
-    compared = np.isfinite(scores)
-    edges = np.histogram_bin_edges(scores[compared], BINS)
-    counts = {
-        kind: np.histogram(scores[compared & mask], edges)[0] / mask.sum()
-        for kind, mask in (("genuine", same), ("impostor", ~same))
-    }
-    return {"edges": edges.tolist(), **{kind: share.tolist() for kind, share in counts.items()}}

@@ -54,11 +54,11 @@ def test_pairs_between_groups_are_counted_once_on_either_side():
     assert found.tolist() == [[4, 3], [3, 0]]
 
 
-def toy(resamples=0, weak=1.2, parts=()):
+def toy(resamples=0, weak=1.2, usual=0.3):
     """Two groups of 20 people; photos of the second are noisier."""
     generator = np.random.default_rng(0)
     identity = np.repeat(np.arange(40), 4)
-    noise = np.where(identity < 20, 0.3, weak)[:, None]
+    noise = np.where(identity < 20, usual, weak)[:, None]
     embeddings = generator.normal(size=(40, 12))[identity] + noise * generator.normal(size=(160, 12))
     left, right = np.triu_indices(160, 1)
     same = identity[left] == identity[right]
@@ -93,8 +93,20 @@ def test_a_group_without_an_error_has_a_bound_and_no_inequity_rate():
     report = benchmark.score(embeddings)
     assert report.metrics["a/fnmr@far=1e-2"] == 0
     assert report.metrics["inequity@far=1e-2"] is None
-    assert "a has no false non-match in 120 pairs" in report.protocol["inequity@far=1e-2"]
-    assert report.intervals["a/fnmr@far=1e-2"].high == pytest.approx(3 / 120)
+    words = "a has no false non-match in 20 pairs that share no person, so a rate below 1.5e-01"
+    assert words in report.protocol["inequity@far=1e-2"]
+    assert report.intervals["a/fnmr@far=1e-2"].high == pytest.approx(3 / 20)
+
+
+def test_indices_have_no_interval_where_a_group_shows_no_error():
+    benchmark, embeddings = toy(resamples=30)
+    none = benchmark.score(embeddings)
+    assert none.metrics["a/fnmr@far=1e-2"] == 0 < none.metrics["garbe@far=1e-2"]
+    assert not {"garbe@far=1e-2", "fdr@far=1e-2"} & set(none.intervals)
+    assert "fdr and garbe have no interval" in none.protocol["inequity@far=1e-2"]
+    benchmark, embeddings = toy(resamples=30, usual=1.2)
+    some = benchmark.score(embeddings)
+    assert some.intervals["garbe@far=1e-2"].low < some.intervals["garbe@far=1e-2"].high
 
 
 def test_groups_come_from_folders_or_a_file(tmp_path):

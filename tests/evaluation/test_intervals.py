@@ -10,7 +10,9 @@ from facezoo.evaluation.intervals import (
     bootstrap,
     error_bound,
     fold_interval,
+    identity_intervals,
     identity_weights,
+    independent_trials,
     pair_weights,
     t_quantile,
 )
@@ -151,10 +153,12 @@ def separated(people, pairs, known):
     return benchmark, np.eye(people)[person]
 
 
-@pytest.mark.parametrize(("known", "trials", "of_all"), [(False, 36, 72), (True, 6, 6)])
+@pytest.mark.parametrize("known", [False, True])
 @pytest.mark.parametrize("resamples", [0, 20])
-def test_where_no_error_was_seen_the_interval_is_the_rule_of_three(known, trials, of_all, resamples):
-    benchmark, embeddings = separated(6, 36, known)
+def test_where_no_error_was_seen_the_interval_is_the_rule_of_three(known, resamples):
+    benchmark, embeddings = separated(20, 60, known)
+    trials, of_all = benchmark.impostor_trials, benchmark.trials(np.ones(120, bool))
+    assert 6 < trials <= 10 or (not known and 10 < trials <= 60)  # 20 people in a ring
 
     report = replace(benchmark, resamples=resamples).score(embeddings)
 
@@ -163,9 +167,32 @@ def test_where_no_error_was_seen_the_interval_is_the_rule_of_three(known, trials
     assert ends["eer"] == (0.0, pytest.approx(3 / trials))
     assert ends["auc"] == (pytest.approx(1 - 3 / trials), 1.0)
     assert ends["accuracy"] == ends["accuracy_over_folds"] == (pytest.approx(1 - 3 / of_all), 1.0)
-    what = "identities" if known else "pairs"
-    assert report.intervals["eer"].method == f"rule of three, no error in {trials} {what}"
-    assert report.intervals["accuracy"].method == f"rule of three, no error in {of_all} {what}"
+    what = "person" if known else "photo"
+    assert report.intervals["eer"].method == f"rule of three, no error in {trials} pairs that share no {what}"
+    assert report.intervals["accuracy"].method == f"rule of three, no error in {of_all} pairs that share no {what}"
+
+
+def test_independent_trials_share_no_person_or_photo():
+    everyone = np.triu_indices(21, 1)
+    assert independent_trials(*everyone) == 10
+    assert independent_trials(np.zeros(9, int), np.arange(1, 10)) == 1  # one photo in all pairs
+    assert independent_trials(np.arange(0, 20, 2), np.arange(1, 20, 2)) == 10
+    person = np.arange(21) // 3
+    assert independent_trials(*everyone, person) in range(3, 8)  # a person with itself, or two of the seven
+    same = person[everyone[0]] == person[everyone[1]]
+    assert independent_trials(everyone[0][same], everyone[1][same], person) == 7
+    assert independent_trials(everyone[0][~same], everyone[1][~same], person) == 3
+    assert independent_trials(np.empty(0, int), np.empty(0, int)) == 0
+
+
+def test_no_error_is_bounded_although_pairs_share_people():
+    """A few wolves among many people are taken for everybody: 3 / pairs would miss the rate nearly always."""
+    generator, share, people = np.random.default_rng(0), 0.02, 60
+    left, right = np.triu_indices(people, 1)
+    truth = 1 - (1 - share) ** 2
+    bound = error_bound(independent_trials(left, right))
+    clean = [not (generator.random(people) < share).any() for _ in range(2000)]
+    assert np.mean(clean) > 0.2 and 3 / len(left) < truth < bound
 
 
 def test_a_perfect_tar_counts_the_genuine_trials():
@@ -188,6 +215,12 @@ def test_one_error_keeps_the_interval_of_the_resamples():
 
     assert report.metrics["auc"] < 1
     assert all("bootstrap" in report.intervals[name].method for name in ("accuracy", "auc", "eer"))
+
+
+def test_a_rate_of_0_has_no_empty_interval():
+    found = identity_intervals(lambda _: {"rank1": 0.0}, np.arange(9), {"rank1": 0.0}, 9, "identities", 20, 0)["rank1"]
+    assert (found.low, found.high) == (0, pytest.approx(3 / 9))
+    assert found.method == "rule of three, no success in 9 identities"
 
 
 def test_fewer_than_three_trials_bound_nothing():

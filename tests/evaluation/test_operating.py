@@ -78,10 +78,19 @@ def test_few_errors_and_few_people_are_said():
     assert rare.warnings[0].startswith("few errors")  # 4 false matches at most
     assert unseen.warnings[0].startswith("not measurable")
     assert not unseen.measurable
-    assert unseen.intervals["fmr"].high == pytest.approx(3 / 100)  # pairs of 100 people are not independent
-    assert "below 3.0e-02 at best" in unseen.warnings[0]
+    assert unseen.intervals["fmr"].high == pytest.approx(3 / 50)  # so many pairs of 100 people share none
+    assert "below 6.0e-02 at best" in unseen.warnings[0]
     assert any(word.startswith("few people") for word in points((0.1,), number=20)[0].warnings)
     assert point_rows([unseen])[1][1:6] == (None,) * 5
+
+
+def test_many_false_matches_of_few_people_are_said():
+    embeddings, identity = crowd(photos=4)
+    embeddings[:80] += 3 * embeddings[0]  # the photos of 20 people resemble each other
+    targets = [0.005]
+    point = operating_points(count_pairs(embeddings, identity).settled(embeddings, targets), targets, 0)[0]
+    assert point.false_matches > 100
+    assert point.warnings[0].startswith(f"few people behind the errors: of the {point.false_matches:,.0f} false")
 
 
 def test_where_identities_count_alike_their_pairs_are_the_trials():
