@@ -16,6 +16,7 @@ import numpy as np
 from facezoo import progress
 from facezoo.data.classes import numbered, write_classes
 from facezoo.data.dataset import Dataset, Labels
+from facezoo.data.lmdb_tree import Tree, check_tree
 from facezoo.data.mapped import keep, load_kept, stamps
 from facezoo.data.writer import Encoded, Part, Writer
 from facezoo.files import whole_file
@@ -30,13 +31,16 @@ SUFFIXES = (".lmdb", ".mdb")
 MAGIC = 0xBEEFC0DE
 META = np.dtype(
     {
-        "names": ["magic", "version", "page_size", "last_page", "transaction"],
-        "formats": ["<u4", "<u4", "<u4", "<u8", "<u8"],
-        "offsets": [16, 20, 40, 136, 144],
+        "names": ["magic", "version", "page_size", "root", "last_page", "transaction"],
+        "formats": ["<u4", "<u4", "<u4", "<u8", "<u8", "<u8"],
+        "offsets": [16, 20, 40, 128, 136, 144],
         "itemsize": 152,
     }
 )
 """What is looked at of a meta page of LMDB's format 1."""
+
+PAGE_SIZES = (512, 1 << 16)
+"""Smallest and largest that LMDB takes."""
 
 MAX_LABEL = 2**31 - 1
 COMMIT_BYTES = 1 << 26
@@ -51,9 +55,8 @@ _opening = threading.Lock()
 class Lmdb(Dataset):
     """Keys `0` to `n - 1`, each msgpack of (image bytes, label), and `__len__`, `__classnum__`.
 
-    It is opened for reading only and without a lock. The first opening reads the labels out of all values and keeps
-    them beside the file, or in the cache folder. LMDB's library trusts its file: that it is whole is checked, but
-    damage inside of its tree can end the process; copy foreign databases through a checksum.
+    It is opened for reading only and without a lock. The first opening checks all pages of the tree, which LMDB's
+    library trusts, reads the labels out of all values and keeps them beside the file, or in the cache folder.
 
     Args:
         path: the folder of data.mdb, or a single file.
@@ -75,7 +78,7 @@ class Lmdb(Dataset):
         self.root = Path(path)
         self.file = self.root / DATA if self.root.is_dir() else self.root
         _library(self.file, "lmdb"), _library(self.file, "msgpack")
-        _check_whole(self.file)
+        self._tree = _check_whole(self.file)
         self._process: tuple[int, Any] | None = None
         self._keys: np.ndarray | None = None  # all of them
         values = self._labels()
@@ -137,6 +140,7 @@ class Lmdb(Dataset):
         return labels
 
     def _read_labels(self) -> Labels:
+        check_tree(self.file, self._tree)
         count, entries = self._value("__len__"), self._environment().stat()["entries"]
         if type(count) is not int or not 0 < count <= entries:
             shown = "nothing" if count is None else repr(count)[:40]
@@ -179,8 +183,10 @@ def _library(file: Path, name: str) -> Any:
         raise InputError(f'{file}: needs {name}; pip install "facezoo[data]"') from None
 
 
-def _check_whole(file: Path) -> None:
+def _check_whole(file: Path) -> Tree:
     """LMDB maps what its meta pages name and dies of pages that are not there: the file is measured first.
+
+    Gives where the tree is.
 
     Raises:
         InputError: not readable, no LMDB of format 1, or shorter than its pages.
@@ -200,10 +206,15 @@ def _check_whole(file: Path) -> None:
         raise InputError(f"{file}: cannot be read: {error.strerror or error}") from None
     if len(metas) < 2 or any(meta["magic"] != MAGIC or meta["version"] != 1 for meta in metas):
         raise InputError(f"{file}: not an LMDB database of format 1")
+    sizes = {int(meta["page_size"]) for meta in metas}
+    if len(sizes) > 1 or not PAGE_SIZES[0] <= (size_of := sizes.pop()) <= PAGE_SIZES[1] or size_of & (size_of - 1):
+        raise InputError(f"{file}: its two heads do not agree on the size of a page; it is damaged, copy it anew")
     newest = max(metas, key=lambda meta: int(meta["transaction"]))
-    needed = (int(newest["last_page"]) + 1) * int(newest["page_size"])
+    tree = Tree(size_of, int(newest["last_page"]), int(newest["root"]))
+    needed = (tree.last_page + 1) * tree.page_size
     if size < needed:
         raise InputError(f"{file}: has {size:,} bytes, its pages end at byte {needed:,}; it is truncated, copy it anew")
+    return tree
 
 
 @WRITERS.register(name="lmdb")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
@@ -33,7 +35,7 @@ def open_lmdb(path, **options):
 
 
 def put(path, values):
-    environment = lmdb.open(str(path), subdir=False, map_size=1 << 20, lock=False)
+    environment = lmdb.open(str(path), subdir=False, map_size=1 << 22, lock=False)
     with environment, environment.begin(write=True) as transaction:
         for key, value in values.items():
             transaction.put(key.encode(), value)
@@ -147,6 +149,46 @@ def test_check_drops_what_does_not_decode(six):
     data = open_lmdb(six, check=True, unreadable="drop", min_images=2)
     assert data.labels.tolist() == [0, 0, 0] and data.classes == ["2"] and data.name(0).endswith("key 3")
     assert data.read(2).shape == (24, 24, 3)
+
+
+OPEN_DAMAGED = """
+import os, sys
+import numpy as np
+from facezoo.registry import DATASETS
+from facezoo.types import InputError
+
+path, whole = sys.argv[1], np.fromfile(sys.argv[1], np.uint8)
+rng = np.random.default_rng(0)
+page = len(whole) // 4096
+DATASETS.names()
+for damage in range(100):
+    child = os.fork()
+    if not child:
+        broken = whole.copy()
+        for _ in range(3):
+            # Heads of pages and their ends, where nodes are.
+            place = 4096 * rng.integers(2, page) + rng.choice([rng.integers(40), rng.integers(4056, 4096)])
+            broken[place] = rng.integers(256)
+        broken.tofile(f"{path}.{damage}.lmdb")
+        try:
+            data = DATASETS.create(f"lmdb:path={path}.{damage}.lmdb")
+            [data.encoded(k) for k in range(len(data))]
+        except InputError:
+            os._exit(3)
+        os._exit(0)
+    rng = np.random.default_rng(damage + 1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_damage_of_the_tree_is_refused_or_does_not_matter_and_never_ends_the_process(tmp_path):
+    """A tree of two levels, with short values within its pages and long ones on pages of their own."""
+    pairs = [(b"i" * (20 if k % 3 else 6000), k % 7) for k in range(300)]
+    path = database(tmp_path / "a.lmdb", pairs)
+    assert len(open_lmdb(path)) == 300
+    found = subprocess.run([sys.executable, "-c", OPEN_DAMAGED, path], capture_output=True, text=True, check=True)
+    ends = [int(line) for line in found.stdout.split()]
+    assert set(ends) == {0, 3} and ends.count(3) > 10
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
