@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.data.pairs import inside, pair_lines
-from facezoo.evaluation.aggregation import aggregate
 from facezoo.evaluation.intervals import check_draws
 from facezoo.evaluation.open_set import (
     FPIR_WORDS,
@@ -132,10 +131,8 @@ class Identification:
         """Identities of the gallery, rising, and the vectors that stand for them."""
         identity, photos = self.gallery_identity[kept], self.gallery[kept]
         ids, group = np.unique(identity, return_inverse=True)
-        if self.several == "mean" and len(ids) < len(photos):
-            return ids, Vectors(aggregate(embeddings, identity, photo=photos)[1])
         order = np.argsort(group, kind="stable")
-        return ids, Vectors(embeddings, photos[order], group[order])
+        return ids, Vectors(embeddings, photos[order], group[order], mean=self.several == "mean")
 
     def _protocol(
         self, searches: Searches, ids: NDArray[np.intp], kept: NDArray[np.bool_], lost: NDArray[np.bool_]

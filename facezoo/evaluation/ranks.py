@@ -17,6 +17,10 @@ BLOCK = 2048
 PROBES = 4096
 """Probes in one matrix product; with a block of the gallery 32 MB of scores."""
 
+SPARE = 4
+"""So many more than asked for are held by their float32 products, so that the exact order is found among them."""
+
+CROWD = 256
 SLACK = 1e-5
 """Far above the rounding of a float32 product of unit vectors: what is closer than this is scored again in float64."""
 
@@ -35,6 +39,7 @@ class Vectors:
         group: rising numbers 0 .. G-1, one for each row, where several rows stand for one identity, whose score is
             that of its best row; each row for itself unless given.
         factor: (R,), by which a row's scores are multiplied; 0 gives a zero vector.
+        mean: an identity has the score of the normalised mean of its rows instead.
     """
 
     def __init__(
@@ -43,10 +48,12 @@ class Vectors:
         rows: Integers | None = None,
         group: Integers | None = None,
         factor: FloatArray | None = None,
+        mean: bool = False,
     ) -> None:
         self.embeddings, self.factor = embeddings, factor
         self.rows = np.arange(len(embeddings)) if rows is None else np.asarray(rows)
         self.single = group is None or bool((np.diff(group) > 0).all())
+        self.mean = mean and not self.single
         starts = np.arange(len(self.rows)) if group is None else np.flatnonzero(np.diff(group, prepend=-1))
         self._ends = np.append(starts, len(self.rows))
 
@@ -75,8 +82,10 @@ class Vectors:
         ordered = sorted(borders)
         for start, stop in itertools.pairwise(ordered):
             first = int(self._ends[start])
-            vectors = self.read(slice(first, int(self._ends[stop])))
-            yield start, stop, vectors, self._ends[start:stop] - first
+            vectors, begins = self.read(slice(first, int(self._ends[stop]))), self._ends[start:stop] - first
+            if self.mean:
+                vectors, begins = unit(np.add.reduceat(vectors, begins)), np.arange(stop - start)
+            yield start, stop, vectors, begins
 
     def score(self, probes: FloatArray, places: Integers) -> FloatArray:
         """float64 scores (n,) of probes (n, D) with identities (n,): equal embeddings get equal scores."""
@@ -86,8 +95,11 @@ class Vectors:
         for start in range(0, len(places), max(1, limit)):
             part = slice(start, start + max(1, limit))
             rows, begins = _ranges(self._ends[places[part]], counts[part])
-            left = np.repeat(probes[part], counts[part], axis=0)
-            products = (self.read(rows, np.float64) * left).sum(axis=1)
+            vectors = self.read(rows, np.float64)
+            if self.mean:
+                scores[part] = (unit(np.add.reduceat(vectors, begins)) * probes[part]).sum(axis=1)
+                continue
+            products = (vectors * np.repeat(probes[part], counts[part], axis=0)).sum(axis=1)
             scores[part] = np.maximum.reduceat(products, begins) if len(products) else products
         return scores
 
@@ -98,9 +110,9 @@ def _ranges(starts: Integers, counts: Integers) -> tuple[Integers, Integers]:
     return np.repeat(starts - begins, counts) + np.arange(int(counts.sum())), begins
 
 
-def _products(probes: FloatArray, block: FloatArray, begins: Integers, single: bool) -> FloatArray:
+def _products(probes: FloatArray, block: FloatArray, begins: Integers) -> FloatArray:
     scores = probes @ block.T
-    return scores if single else np.maximum.reduceat(scores, begins, axis=1)
+    return scores if len(begins) == len(block) else np.maximum.reduceat(scores, begins, axis=1)
 
 
 class Top(NamedTuple):
@@ -119,13 +131,13 @@ def running_top(probes: Vectors, gallery: Vectors, k: int, sizes: Sequence[int])
     for first in range(0, len(probes.rows), PROBES):
         rows = slice(first, first + PROBES)
         left = probes.read(rows)
-        values = np.full((len(left), k), -np.inf, np.float32)
-        places = np.full((len(left), k), -1, np.intp)
+        values = np.full((len(left), k + SPARE), -np.inf, np.float32)
+        places = np.full((len(left), k + SPARE), -1, np.intp)
         for start, stop, block, begins in gallery.blocks([size for size in sizes if size < len(gallery)]):
-            _merge(values, places, _products(left, block, begins, gallery.single), start)
+            _merge(values, places, _products(left, block, begins), start)
             for part, size in zip(parts, sizes):
                 if size == stop:
-                    part.append(_rescored(probes, first, gallery, places))
+                    part.append(_exact(probes, first, gallery, values, places, k, size))
     return [Top(*(np.concatenate(arrays) for arrays in zip(*part))) for part in parts]
 
 
@@ -139,7 +151,7 @@ def _merge(values: FloatArray, places: Integers, scores: FloatArray, start: int)
         counts = np.bincount(row, minlength=len(rows))
         width = int(counts.max(initial=0))
         offset = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
-        both = np.full((len(rows), k + width), -np.inf, np.float32)
+        both = np.full((len(rows), k + width), -np.inf, values.dtype)
         whose = np.full((len(rows), k + width), -1, np.intp)
         both[:, :k], whose[:, :k] = values[rows], places[rows]
         both[row, k + offset], whose[row, k + offset] = found[row, column], start + column
@@ -148,6 +160,35 @@ def _merge(values: FloatArray, places: Integers, scores: FloatArray, start: int)
             both, whose = np.take_along_axis(both, kept, 1), np.take_along_axis(whose, kept, 1)
         order = np.argsort(-both, axis=1, kind="stable")[:, :k]
         values[rows], places[rows] = np.take_along_axis(both, order, 1), np.take_along_axis(whose, order, 1)
+
+
+def _exact(
+    probes: Vectors, first: int, gallery: Vectors, values: FloatArray, places: Integers, k: int, size: int
+) -> Top:
+    """The k largest, by their exact scores, of those that the float32 products (P, k + SPARE) have found.
+
+    Where the smallest of these products is so near that one left out may be larger, all near ones are looked for again;
+    but not those of a probe with more than `CROWD` in a block, such as copies, of which any are as good to 1e-5.
+    """
+    top = _rescored(probes, first, gallery, places)
+    scores, whose = top.scores[:, :k], top.places[:, :k]
+    doubtful = np.flatnonzero(values[:, -1] + SLACK >= scores[:, -1])
+    if not len(doubtful) or size <= places.shape[1]:
+        return Top(scores, whose)
+    left, lowest = probes.read(first + doubtful), (scores[doubtful, -1] - SLACK).astype(np.float32)
+    crowded = np.zeros(len(doubtful), bool)
+    exact, found = np.full((len(doubtful), k), -np.inf), np.full((len(doubtful), k), -1, np.intp)
+    for start, _, block, begins in gallery.blocks([size]):
+        if start >= size:
+            break
+        products = _products(left, block, begins)
+        crowded |= np.count_nonzero(products >= lowest[:, None], axis=1) > CROWD
+        row, column = np.nonzero((products >= lowest[:, None]) & ~crowded[:, None])
+        near = np.full(products.shape, -np.inf)
+        near[row, column] = pair_scores(probes, first + doubtful[row], gallery, start + column)
+        _merge(exact, found, near, start)
+    scores[doubtful[~crowded]], whose[doubtful[~crowded]] = exact[~crowded], found[~crowded]
+    return Top(scores, whose)
 
 
 def _rescored(probes: Vectors, first: int, gallery: Vectors, places: Integers) -> Top:
@@ -203,7 +244,7 @@ def _search(probes: Vectors, first: int, gallery: Vectors, mates: Integers) -> F
     above, tied = np.zeros(size, np.intp), np.zeros(size, np.intp)
     best, place = np.full(size, -np.inf, np.float32), np.full(size, -1, np.intp)
     for start, stop, block, begins in gallery.blocks():
-        scores = _products(left, block, begins, gallery.single)
+        scores = _products(left, block, begins)
         here = mated[(mates[mated] >= start) & (mates[mated] < stop)]
         scores[here, mates[here] - start] = -np.inf
         column = scores.argmax(axis=1)

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,55 @@ def test_the_largest_scores_are_those_of_the_full_matrix_for_any_size(small_bloc
         np.testing.assert_allclose(top.scores[:, : expected.shape[1]], expected, rtol=1e-6)
         np.testing.assert_array_equal(top.places[:, : expected.shape[1]], np.argsort(-full[:, :size], axis=1)[:, :4])
     assert (tops[0].places[:, 2:] == -1).all() and np.isneginf(tops[0].scores[:, 2:]).all()
+
+
+@pytest.mark.parametrize("copies", [1, 30])
+def test_the_largest_are_exact_where_products_in_float32_cannot_tell(small_blocks, copies):
+    """Vectors that differ by less than float32 shows, and some that are equal."""
+    generator = np.random.default_rng(0)
+    gallery = np.repeat(vectors(1, 2) + 1e-9 * generator.normal(size=(60 // copies, 6)), copies, axis=0)
+    gallery = generator.permutation(np.concatenate([gallery, vectors(20, 3)]))
+    probes = vectors(9, 1).astype(np.float64)
+    full = (unit(probes)[:, None] * unit(gallery)[None]).sum(axis=2)
+
+    tops = running_top(Vectors(probes), Vectors(gallery), 5, [12, 80])
+
+    for size, top in zip([12, 80], tops, strict=True):
+        np.testing.assert_array_equal(top.scores, -np.sort(-full[:, :size], axis=1)[:, :5])
+        np.testing.assert_array_equal(full[np.arange(9)[:, None], top.places], top.scores)
+        assert all(len(set(places)) == 5 for places in top.places.tolist())
+
+
+def test_a_model_that_gives_one_embedding_is_ranked_all_the_same(monkeypatch):
+    monkeypatch.setattr(ranks, "CROWD", 3)
+    top = running_top(Vectors(vectors(4, 1)), Vectors(np.repeat(vectors(1), 50, axis=0)), 2, [50])[0]
+    assert (top.scores[:, 0] == top.scores[:, 1]).all() and (top.places[:, 0] != top.places[:, 1]).all()
+
+
+def test_an_identity_can_have_the_mean_of_its_photos(small_blocks):
+    gallery, group = vectors(30, 1), np.sort(np.random.default_rng(3).integers(0, 8, 30))
+    group = np.unique(group, return_inverse=True)[1]
+    probes = vectors(12)
+    means = unit(np.stack([unit(gallery[group == g].astype(float)).mean(axis=0) for g in range(group.max() + 1)]))
+    full = unit(probes.astype(float)) @ means.T
+
+    vectors_of = Vectors(gallery, group=group, mean=True)
+    found = search(Vectors(probes), vectors_of, np.zeros(12, np.intp))
+    top = running_top(Vectors(probes), vectors_of, 2, [full.shape[1]])[0]
+
+    np.testing.assert_allclose(found.mate, full[:, 0], rtol=1e-6)
+    np.testing.assert_array_equal(found.above, (full[:, 1:] > full[:, :1]).sum(axis=1))
+    np.testing.assert_allclose(top.scores, -np.sort(-full, axis=1)[:, :2], rtol=1e-6)
+
+
+def test_the_means_of_a_large_gallery_are_not_held(monkeypatch):
+    monkeypatch.setattr(ranks, "BLOCK", 256)
+    gallery = vectors(20_000, dim=64)
+    tracemalloc.start()
+    search(Vectors(vectors(8, 1, 64)), Vectors(gallery, group=np.arange(20_000) // 2, mean=True), np.arange(8))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < gallery.nbytes / 3
 
 
 def test_rising_scores_do_not_lose_any(small_blocks):
