@@ -1,9 +1,13 @@
+import shutil
+
 import numpy as np
 import pytest
 
 from facezoo.curation import embeddings as module
 from facezoo.curation.embeddings import embed_dataset
 from facezoo.data.opening import open_dataset
+from facezoo.evaluation.feature_file import FeatureFile
+from facezoo.evaluation.features import Stored
 from facezoo.types import InputError, unit
 
 
@@ -47,18 +51,34 @@ def test_a_killed_run_goes_on_where_it_stopped(data, embed, tmp_path):
 
 def test_embeddings_of_others_are_refused(data, embed, world, tmp_path):
     embed_dataset(data, embed, "m", tmp_path / "e")
-    with pytest.raises(InputError, match="other images or of another model"):
+    with pytest.raises(InputError, match="holds features with another model"):
         embed_dataset(data, embed, "another", tmp_path / "e")
     (world / "p00" / "0.png").unlink()
-    with pytest.raises(InputError, match="other images or of another model"):
+    with pytest.raises(InputError, match="holds features with another photos, data"):
         embed_dataset(open_dataset(str(world)), embed, "m", tmp_path / "e")
 
 
-def test_a_damaged_block_is_named(data, embed, tmp_path):
+def test_a_damaged_file_is_named(data, embed, tmp_path):
     embed_dataset(data, embed, "m", tmp_path / "e")
-    (tmp_path / "e" / "000001.npy").write_bytes(b"x")
-    with pytest.raises(InputError, match=r"000001.npy: not a readable block"):
+    (tmp_path / "e" / "embeddings.npy").write_bytes(b"x")
+    with pytest.raises(InputError, match=r"embeddings.npy: not a readable feature file"):
         embed_dataset(data, embed, "m", tmp_path / "e")
+
+
+def test_an_image_that_was_repaired_is_embedded_the_next_time_and_no_other(data, embed, world, tmp_path):
+    embed_dataset(data, embed, "m", tmp_path / "e")
+    before = embed.crops
+    shutil.copy(world / "p03" / "5.png", world / "p03" / "4.png")
+    stored = embed_dataset(data, embed, "m", tmp_path / "e")
+    assert embed.crops == before + 1 and not stored.failed.any()
+    np.testing.assert_array_equal(stored[np.array([34])], stored[np.array([35])])
+
+
+def test_the_folder_stands_in_the_place_of_a_model(data, embed, tmp_path):
+    embed_dataset(data, embed, "m", tmp_path / "e")
+    assert (
+        next(FeatureFile(tmp_path / "e").names()) == data.path(0) and Stored.open(tmp_path / "e").contract.flip is False
+    )
 
 
 def test_nothing_readable_is_an_error(embed, tmp_path):
