@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
 
 from facezoo.cli.app import print_json
@@ -75,6 +76,8 @@ def clean(
     if json:
         print_json({**found.to_dict(), "kept": kept.kept, "train": kept.spec})
         return
+    if found.warning():
+        print(found.warning(), file=sys.stderr)
     copies = sum(len(group.others) for group in found.duplicates)
     print(
         f"{len(found.outliers):,} outliers, {len(found.merges):,} groups of identities to merge, {copies:,} copies; "

@@ -22,6 +22,9 @@ from facezoo.evaluation.run import Embed
 from facezoo.files import write_text
 from facezoo.types import FloatArray
 
+AS_NEAR = 0.01
+"""Share of images that may be as near to another identity as half of all are to their own, without a warning."""
+
 
 @dataclass(frozen=True)
 class Outlier:
@@ -78,6 +81,23 @@ class Findings:
     foreign: FloatArray
     unreadable: int
 
+    @property
+    def as_near(self) -> float:
+        """Share of cosines to other identities that reach the median of those to the own one: near 0 for a model that
+        tells these people apart, whatever the share of wrong labels."""
+        own = self.scores[np.isfinite(self.scores)]
+        return float((self.foreign >= np.median(own)).mean()) if len(own) and len(self.foreign) else 0.0
+
+    def warning(self) -> str:
+        """A sentence where the model hardly tells these people apart; else nothing."""
+        if self.as_near <= AS_NEAR:
+            return ""
+        return (
+            f"This model hardly tells these people apart: {self.as_near:.0%} of the images are as near to another "
+            "identity as half of them are to their own. Do not go by what was found; look at the model, its contract "
+            "and how the crops are aligned."
+        )
+
     def decisions(self, data: Dataset) -> Decisions:
         """Outliers and all copies but one go; identities of one person become that with the most images."""
         drop = [found.sample for found in self.outliers] + [
@@ -103,6 +123,8 @@ class Findings:
             "copy_cosine": self.alike.cosine,
             "copy_likeness": self.alike.likeness,
             "unreadable": self.unreadable,
+            "as_near_to_others": self.as_near,
+            "warning": self.warning(),
         }
 
 

@@ -68,7 +68,6 @@ def _nearest_figure(found: Overlap) -> Figure:
             "to the nearest other test identity": found.strangers,
             "to the nearest training identity": np.array([match.score for match in found.matches]),
         },
-        np.linspace(-0.2, 1, 81),
         found.threshold,
         ("cosine between centres", "test identities"),
     )

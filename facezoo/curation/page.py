@@ -30,6 +30,8 @@ PICTURE = 84
 BESIDE = 3
 """Pictures of an identity that stand beside an image."""
 
+BINS = 80
+
 
 @dataclass(frozen=True)
 class Group:
@@ -110,7 +112,9 @@ def _summary(found: Findings, data: Dataset) -> Markup:
         f"{found.alike.likeness:.3f}",
         "unreadable": f"{found.unreadable:,}",
     }
-    return facts(words) + figures([figure_svg(_scores_figure(found), "cosines to the own and to other identities")])
+    warning = Markup('<p class="warning">{}</p>').format(found.warning()) if found.warning() else Markup()
+    drawn = figure_svg(_scores_figure(found), "cosines to the own and to other identities")
+    return warning + facts(words) + figures([drawn])
 
 
 def _threshold(threshold: Threshold, what: str) -> str:
@@ -125,21 +129,21 @@ def _threshold(threshold: Threshold, what: str) -> str:
 def _scores_figure(found: Findings) -> Figure:
     """Cosines of images to their own identity and to another one, and the threshold."""
     own = found.scores[np.isfinite(found.scores)]
-    edges = np.linspace(-1, 1, 101)
     return cosines_figure(
         {"to another identity": found.foreign, "to the own identity": own},
-        edges,
         found.outlier_limit.value,
         ("cosine to the centre without the image", "images"),
     )
 
 
-def cosines_figure(
-    scores: Mapping[str, FloatArray], edges: FloatArray, threshold: float, axes_words: tuple[str, str]
-) -> Figure:
+def cosines_figure(scores: Mapping[str, FloatArray], threshold: float, axes_words: tuple[str, str]) -> Figure:
     """Histograms of two kinds of cosines, what is foreign first, on a scale that also shows single ones."""
     from matplotlib.figure import Figure
 
+    every = np.concatenate([*scores.values(), [threshold]])
+    every = every[np.abs(every) <= 1.0]  # a threshold that nothing reaches may lie outside
+    low, high = (float(end) for end in (np.floor(10 * every.min()) / 10, np.ceil(10 * every.max()) / 10))
+    edges = np.linspace(low, max(high, low + 0.1), BINS + 1)
     with house_style():
         figure = Figure(figsize=(7.2, 3.0), layout="constrained")
         axes = figure.add_subplot()

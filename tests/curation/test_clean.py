@@ -113,6 +113,18 @@ def test_the_page_holds_every_decision_though_it_shows_few(planted, found):
     assert "&lt;b&gt;" in html and html.count("<figure>") == 6 and "the first 2 are shown" in html
 
 
+def test_a_model_that_does_not_tell_people_apart_is_named(planted, found, embed, tmp_path):
+    class Guess(type(embed)):
+        def __call__(self, crops):
+            rows = super().__call__(crops)
+            return np.random.default_rng(len(rows)).normal(size=rows.shape).astype(np.float32) + 3
+
+    assert not found.warning() and 'class="warning"' not in clean_page(found, planted, "t", 2)
+    limits = Limits(outlier_cosine=0.0, merge_cosine=0.999, copy_cosine=0.999, copy_likeness=0.999)
+    guessed = find(planted, Guess(), "guess", tmp_path / "g", limits)
+    assert "hardly tells these people apart" in clean_page(guessed, planted, "t", 2)
+
+
 def test_a_name_cannot_break_out_of_the_page(world, embed, tmp_path):
     (world / "p00").rename(world / "p00<x>")
     shutil.copy(world / "p00<x>" / "1.png", world / "p00<x>" / "<script>.png")
