@@ -5,6 +5,8 @@ Papers: https://arxiv.org/abs/1512.03385, https://arxiv.org/abs/1709.01507, http
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import nn
 
 from facezoo.backbones.adapted import Adapted, Stem, open_stem, timm_body
@@ -22,6 +24,8 @@ class ResNet(Adapted):
         input_size: pixels of a crop's sides, or (height, width).
         dropout: share of the last map's values that is dropped in training.
         checkpointing: keep less for the backward pass, see `facezoo.backbones.layers.through`.
+        form: `b` is the usual one; `c` begins with three 3 x 3 convolutions in place of one of 7 x 7; `d` also takes
+            means where a shortcut halves the map, instead of every second pixel; https://arxiv.org/abs/1812.01187.
     """
 
     def __init__(
@@ -33,10 +37,12 @@ class ResNet(Adapted):
         input_size: Size = 112,
         dropout: float = 0.5,
         checkpointing: bool = False,
+        form: Literal["b", "c", "d"] = "b",
     ) -> None:
         check_options("resnet", embedding_dim, dropout)
-        body = timm_body(model)
-        halvings = open_stem(body.conv1, stem, input_size)
+        deep = {} if form == "b" else {"stem_type": "deep", "stem_width": 32}
+        body = timm_body(model, **deep, avg_down=form == "d")
+        halvings = open_stem(body.conv1 if form == "b" else body.conv1[0], stem, input_size)
         map_size = halved(height_width(input_size), halvings)
         super().__init__(
             nn.Sequential(body.conv1, body.bn1, body.act1, body.maxpool),
