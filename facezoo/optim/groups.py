@@ -20,7 +20,6 @@ UNDECAYED = (
     nn.PReLU,
 )
 
-
 @dataclass(frozen=True)
 class Rule:
     """One of `optim.groups`, such as `head:lr_scale=10,weight_decay=1e-3`.
@@ -76,7 +75,9 @@ class _Owned:
     @property
     def spared(self) -> bool:
         """Whether decay leaves it alone unless asked for."""
-        return isinstance(self.path[-1], UNDECAYED) or self.parameter.ndim < 2 or self.name.endswith("bias_table")
+        # What transformers look up, add or scale by (positions, tokens, tables of biases, temperatures) is no weight.
+        weight = self.parameter.ndim >= 2 and self.name.endswith("weight")
+        return not weight or isinstance(self.path[-1], UNDECAYED)
 
     def below(self, where: str) -> bool:
         return f"{self.name}.".startswith(f"{where}.") or any(where in _classes(module) for module in self.path)
@@ -89,9 +90,10 @@ class _Owned:
 def parameter_groups(module: nn.Module, config: OptimConfig) -> list[dict[str, Any]]:
     """Groups with `params` (names and parameters), `lr_scale` and `weight_decay`, and what is frozen frozen.
 
-    By default norm layers, biases, PReLU and 1-D tensors are not decayed. That goes by module type, not by name: rules
-    by name leave the norms of IR networks decayed. Then the rules of `config.groups` in their order; a later one
-    wins. Their weight decay leaves spared parameters spared, unless it names the very layer.
+    By default weights of two and more dimensions are decayed, but for those of norm layers and PReLU: that goes by
+    module type, rules by name leave the norms of IR networks decayed. Biases, other 1-D tensors, and positions, tokens
+    and tables of transformers, which no layer calls its weight, are not. Then the rules of `config.groups` in their
+    order; a later one wins. Their weight decay leaves spared parameters spared, unless it names the very layer.
 
     Raises:
         InputError: a rule names nothing that is trained, or nothing is left to train.

@@ -11,6 +11,7 @@ from facezoo.config import OptimConfig
 from facezoo.heads import create_head
 from facezoo.modes.conventional import Conventional
 from facezoo.optim import create_optimizer, parameter_groups, set_lr
+from facezoo.registry import BACKBONES
 from facezoo.types import InputError
 
 
@@ -147,3 +148,27 @@ def test_a_rule_that_cannot_be_followed_is_refused(rule, message):
 def test_nothing_left_to_train_is_refused():
     with pytest.raises(InputError, match="everything is frozen"):
         chosen(small_mode(), "backbone:lr_scale=0", "head:lr_scale=0")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "vit_t:input_size=64,mask_ratio=0.1",
+        "swin_t:input_size=64",
+        "edgeface_s",
+        "timm:vit_tiny_patch16_224,input_size=64",
+        "timm:vit_small_patch14_reg4_dinov2,input_size=56,output=pool",
+        "timm:levit_128s,input_size=224",
+        "timm:swinv2_tiny_window8_256,input_size=64",
+    ],
+)
+def test_of_transformers_weights_of_layers_are_decayed_and_nothing_else(spec):
+    with torch.device("meta"):
+        backbone = BACKBONES.create(spec)
+    found = chosen(backbone)
+    layers = {
+        f"{name}.weight"
+        for name, module in backbone.named_modules()
+        if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
+    }
+    assert {name for name, (_, decay) in found.items() if decay} == layers & set(found)
