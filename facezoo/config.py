@@ -30,6 +30,8 @@ class ModelConfig:
         distillation: spec strings of losses between student and teacher, such as `cosine:weight=10`.
         start: model file whose weights the backbone starts from; empty for a fresh start.
         start_head: head file or run folder whose centres the classes of the same names start from.
+        template: alignment template that the model wants, if it is not that of the data: `arcface-upper` cuts the
+            upper half out of crops aligned to `arcface`.
         sample_rate: share of its classes that each process takes part with in a step (Partial FC); 1 takes all.
         sub_centres: centres a class, of which the nearest counts; 1 is off.
         centres: how class centres are stored.
@@ -45,6 +47,7 @@ class ModelConfig:
     distillation: list[str] = field(default_factory=list)
     start: str = ""
     start_head: str = ""
+    template: str = ""
     sample_rate: float = 1.0
     sub_centres: int = 1
     centres: Literal["fp32", "bf16"] = "fp32"
@@ -60,7 +63,8 @@ class DataConfig:
         transforms: spec strings, applied in order.
         batch_size: crops per step of the optimiser over all processes, before accumulation.
         workers: processes that read and augment; 0 reads in the training process.
-        template: the alignment template the crops were made with; it goes into the model's contract.
+        template: the alignment template the crops were made with; it goes into the model's contract, unless
+            `model.template` is a part of it.
     """
 
     train: str
@@ -87,6 +91,8 @@ class OptimConfig:
         clip_norm: largest gradient norm of the backbone; 0 does not clip.
         accumulate: batches whose gradients are averaged in one step.
         ema: decay of the moving average of the weights that is validated and saved; 0 is off.
+        swa: epoch from whose end on the weights at the end of every epoch are averaged, all alike; the average is
+            validated and saved. https://arxiv.org/abs/1803.05407; 0 is off.
     """
 
     name: Literal["sgd", "adamw"] = "sgd"
@@ -100,6 +106,7 @@ class OptimConfig:
     clip_norm: float = 0.0
     accumulate: int = 1
     ema: float = 0.0
+    swa: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -206,6 +213,13 @@ class Config:
             raise InputError("optim.nesterov needs optim.momentum above 0")
         if not 0 <= self.optim.ema < 1:
             raise InputError(f"optim.ema is {self.optim.ema}, it must be in [0, 1)")
+        if self.optim.swa and self.optim.ema:
+            raise InputError("optim.swa and optim.ema are two averages of the weights, give one")
+        if self.optim.swa and self.optim.swa > self.train.epochs - 1:
+            raise InputError(
+                f"optim.swa is {self.optim.swa}, it must be at most {self.train.epochs - 1:g}: of train.epochs = "
+                f"{self.train.epochs:g} it must average two at least"
+            )
 
 
 OPTIM_ONLY: dict[str, tuple[str, ...]] = {"momentum": ("sgd",), "nesterov": ("sgd",), "betas": ("adamw",)}

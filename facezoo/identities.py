@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from facezoo import progress
-from facezoo.align import fit
+from facezoo.align import recrop
 from facezoo.data.dataset import Dataset
 from facezoo.data.subset import write_subset
 from facezoo.embedder import Embedder
@@ -38,7 +38,7 @@ def embed_samples(data: Any, samples: Sequence[int], embed: Embedder) -> tuple[F
                 log.warning("left out: %s", error)
                 continue
             read.append(sample)
-            yield fit(crop, embed.contract.input_size)
+            yield recrop(crop, embed.contract.template, embed.contract.input_size)
 
     embeddings = embed(crops())
     if not read:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from facezoo import distributed
-from facezoo.align import template_points
+from facezoo.align import shows, template_points
 from facezoo.checkpoint import load_model, load_weights
 from facezoo.config import Config, ModelConfig
 from facezoo.data.dataset import Dataset
@@ -177,15 +177,21 @@ def create_contract(config: Config, backbone: Any, data: Any) -> Contract:
     """What the model will expect and give.
 
     Raises:
-        InputError: unknown alignment template.
+        InputError: unknown alignment template, or one that the data's crops do not show.
     """
     size = tuple(backbone.input_size)
-    template_points(config.data.template, size)
+    template = config.model.template or config.data.template
+    template_points(template, size)
+    if not shows(config.data.template, template):
+        raise InputError(
+            f"model.template is {template!r}, which crops aligned to {config.data.template!r} do not show; align the "
+            "photos anew"
+        )
     kind = config.data.train.partition(":")[0]
     return Contract(
         name=config.name,
         input_size=size,
-        template=config.data.template,
+        template=template,
         embedding_dim=backbone.embedding_dim,
         flip=config.validation.flip,
         training_data=f"{kind} of {len(data):,} images of {len(data.classes):,} identities",

@@ -22,7 +22,7 @@ from facezoo.data.loader import Batch, Order, Samples, create_loader
 from facezoo.data.opening import open_dataset
 from facezoo.data.transforms import create_transforms
 from facezoo.embedder import TorchEmbedder
-from facezoo.optim import Ema, create_optimizer, lr_at, parameter_groups, set_lr
+from facezoo.optim import NORM_BATCHES, create_average, create_optimizer, lr_at, parameter_groups, set_lr
 from facezoo.plan import check_ranks, create_contract, create_mode, create_sampler, find_device, steps
 from facezoo.run import RunFolder
 from facezoo.state import join_state, own_rows, replicated_names, split_state
@@ -81,7 +81,6 @@ class Trainer:
         # Of several ranks one alone may meet an overflow, in its part of the centres: all of them must skip the step.
         scaler = torch.amp.GradScaler if distributed.ranks() == 1 else ShardedGradScaler
         self.scaler = scaler(self.device.type, enabled=config.train.amp == "fp16")
-        self.ema = Ema(self.backbone, config.optim.ema) if config.optim.ema else None
         if config.train.compile:
             self.backbone.compile()
         # Every rank has made the same network so far; from here on each draws its own dropout and its own samples.
@@ -95,6 +94,7 @@ class Trainer:
         self.sampler = create_sampler(config, self.data)
         self.steps_per_epoch, self.total = steps(self.sampler, config)
         per_epoch = self.steps_per_epoch
+        self.average = create_average(self.backbone, config.optim, per_epoch)
         validate_every = max(1, round(config.validation.every_epochs * per_epoch))
         self.intervals = config.train.log_every, validate_every, config.train.save_every or per_epoch
 
@@ -112,7 +112,7 @@ class Trainer:
             "data": self._data_digest,
             "threshold": self.contract.threshold,
             "scaler": self.scaler.state_dict(),
-            "ema": self.ema.state if self.ema else {},
+            "average": self.average.state if self.average else {},
         }
         cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
         self.folder.save_state(state, {"rows": rows, "rng": torch.get_rng_state(), "cuda_rng": cuda})
@@ -142,8 +142,8 @@ class Trainer:
         )
         join_state(self.mode, self.optimizer, state, rows)
         self.scaler.load_state_dict(state["scaler"])
-        if self.ema:
-            self.ema.state = {k: v.to(self.device) for k, v in state["ema"].items()}
+        if self.average:
+            self.average.state = {k: v.to(self.device) for k, v in state["average"].items()}
         if parts == distributed.ranks():
             own = self.folder.load_part(self.step, distributed.rank(), parts)
             torch.set_rng_state(own["rng"].clone())
@@ -198,10 +198,14 @@ class Trainer:
         return self.step % interval == 0 or self.step == self.total
 
     def _batches(self) -> Iterator[Batch]:
-        config, accumulate = self.config, self.config.optim.accumulate
-        start, stop = self.step * accumulate, self.total * accumulate
+        accumulate = self.config.optim.accumulate
+        return self._loaded(self.step * accumulate, self.total * accumulate)
+
+    def _loaded(self, start: int, stop: int) -> Iterator[Batch]:
+        config = self.config
         order = Order(self.sampler, start, stop, distributed.rank(), distributed.ranks())
-        samples = Samples(self.data, self.transform, tuple(self.backbone.input_size), config.train.seed)
+        size, template = self.contract.input_size, self.contract.template
+        samples = Samples(self.data, self.transform, size, config.train.seed, template, config.data.template)
         return create_loader(samples, order, config.data.workers, pin_memory=self.device.type == "cuda")
 
     def _step(self, batches: Iterator[Batch]) -> dict[str, Tensor]:
@@ -231,8 +235,9 @@ class Trainer:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.mode.after_step()
-        if self.ema:
-            self.ema.update(self.backbone, self.step)
+        if self.average and self.average.update(self.backbone, self.step):
+            images = (self._images(batch.crops) for batch in self._loaded(0, min(NORM_BATCHES, self.sampler.batches)))
+            self.average.settle(self._network().to(self.device), self.backbone, images)
         return sums
 
     def _lr(self, step: int) -> float:
@@ -281,7 +286,7 @@ class Trainer:
     # -- validation and models -----------------------------------------------------------------------------
 
     def _weights(self) -> dict[str, Tensor]:
-        return self.ema.state if self.ema else self.backbone.state_dict()
+        return self.average.state if self.average else self.backbone.state_dict()
 
     def _network(self) -> torch.nn.Module:
         """A copy of the network with the weights that count, in float32, uncompiled."""

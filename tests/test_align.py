@@ -93,7 +93,7 @@ def test_bad_landmarks_are_refused():
             align(image, landmarks)
     with pytest.raises(InputError, match="all points of a face coincide"):
         align(image, np.ones((5, 2)))
-    with pytest.raises(InputError, match="known: arcface, dlib"):
+    with pytest.raises(InputError, match="known: arcface, arcface-upper, dlib"):
         align(image, ARCFACE, "none")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo import progress
-from facezoo.align import fit
+from facezoo.align import recrop
 from facezoo.curation.embeddings import Embeddings
 from facezoo.curation.outliers import groups
 from facezoo.data.dataset import Dataset
@@ -89,7 +89,8 @@ def measure_copies(data: Dataset, embeddings: Embeddings, embed: Embed, seed: in
     drawn = np.sort(np.random.default_rng(seed).choice(usable, min(COPIES, len(usable)), replace=False))
     images = [data.read(int(sample)) for sample in drawn]
     copies = [_copy(image) for image in images]
-    vectors = unit(embed(fit(copy, embed.contract.input_size) for copy in copies))
+    contract = embed.contract
+    vectors = unit(embed(recrop(copy, contract.template, contract.input_size) for copy in copies))
     cosine = np.einsum("nd,nd->n", vectors, embeddings[drawn])
     likeness = [float((signature(one)[0] * signature(other)[0]).sum()) for one, other in zip(images, copies)]
     return Alike(float(np.quantile(cosine, 1 - RECALL)), float(np.quantile(likeness, 1 - RECALL)))

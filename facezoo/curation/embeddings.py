@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo import progress
-from facezoo.align import fit
+from facezoo.align import recrop
 from facezoo.data.ahead import ahead
 from facezoo.data.dataset import Dataset
 from facezoo.data.problems import Finding
@@ -86,7 +86,7 @@ def embed_dataset(data: Dataset, embed: Embed, model: str, folder: Path) -> Embe
                         problems.append(crop)
                     else:
                         readable.append(sample)
-                        yield fit(crop, contract.input_size)
+                        yield recrop(crop, contract.template, contract.input_size)
                     bar.update()
 
             found = embed(crops())

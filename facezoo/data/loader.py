@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from facezoo.align import fit
+from facezoo.align import recrop
 from facezoo.data.samplers import Sampler
 from facezoo.distributed import bounds
 from facezoo.types import Crop, InputError
@@ -72,7 +72,7 @@ class Order(torch.utils.data.Sampler[list[Place]]):
 
 
 class Samples(Dataset):
-    """Reads one sample, fits it to the network's input (`facezoo.align.fit`) and augments it.
+    """Reads one sample, fits it to the network's input (`facezoo.align.recrop`) and augments it.
 
     The generator of a sample's augmentation is seeded by (seed, epoch, position): it depends neither on the
     worker that runs it nor on what was drawn before. An unreadable file is replaced by the next readable one
@@ -80,13 +80,23 @@ class Samples(Dataset):
     it silently.
     """
 
-    def __init__(self, data: Any, transform: Callable[..., Crop], size: tuple[int, int], seed: int) -> None:
+    def __init__(
+        self,
+        data: Any,
+        transform: Callable[..., Crop],
+        size: tuple[int, int],
+        seed: int,
+        template: str = "arcface",
+        aligned: str | None = None,
+    ) -> None:
         self.data, self.transform, self.size, self.seed = data, transform, size, seed
+        self.template, self.aligned = template, aligned
 
     def __getitem__(self, place: Place) -> Sample:
         crop, index, replaced = self._read(place.sample)
         rng = np.random.default_rng([self.seed, place.epoch, place.position])
-        return Sample(self.transform(fit(crop, self.size), rng), int(self.data.labels[index]), index, replaced)
+        crop = recrop(crop, self.template, self.size, self.aligned)
+        return Sample(self.transform(crop, rng), int(self.data.labels[index]), index, replaced)
 
     def __getitems__(self, places: list[Place]) -> list[Sample] | InputError:
         """The samples of a batch, or why there are none.

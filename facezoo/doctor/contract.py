@@ -162,6 +162,11 @@ def _judged(variant: Variant, separations: FloatArray, stated: FloatArray, limit
     return replace(variant, gain=gain, deviation=deviation, better=gain > max(MATERIAL, limit * deviation))
 
 
+def _others(template: str) -> list[str]:
+    """The other templates; of one that is a part the size is the part's too, which no entry alone can change."""
+    return [name for name in sorted(TEMPLATES) if name != template and not TEMPLATES[name].part_of]
+
+
 def _variants(embed: Embedder, settled: set[str]) -> list[Variant]:
     contract = embed.contract
     other = "bgr" if contract.color == "rgb" else "rgb"
@@ -171,7 +176,7 @@ def _variants(embed: Embedder, settled: set[str]) -> list[Variant]:
             mean, std = mean[::-1], std[::-1]
         if (mean, std) != (contract.mean, contract.std):
             changes.append(("normalisation", normalised, {"mean": mean, "std": std}))
-    changes += [("template", name, {"template": name}) for name in sorted(TEMPLATES) if name != contract.template]
+    changes += [("template", name, {"template": name}) for name in _others(contract.template)]
     if "input_size" not in settled:
         for size in SIZES:
             if size != contract.input_size and _refusal(embed.under(input_size=size)) is None:

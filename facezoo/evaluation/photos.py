@@ -15,7 +15,7 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 
-from facezoo.align import TEMPLATES, align, fit
+from facezoo.align import TEMPLATES, align, recrop, shows
 from facezoo.image import decode_image, read_image
 from facezoo.types import Contract, Crop, FloatArray, Image, InputError
 
@@ -123,7 +123,7 @@ class Crops:
     def __post_init__(self) -> None:
         if self.aligned is not None and self.aligned not in TEMPLATES:
             raise InputError(f"aligned: unknown template {self.aligned!r}; known: {', '.join(sorted(TEMPLATES))}")
-        if self.aligned is not None and self.aligned != self.contract.template:
+        if self.aligned is not None and not shows(self.aligned, self.contract.template):
             raise InputError(
                 f"{self.contract.name}: the model wants crops aligned to {self.contract.template!r}, "
                 f"these are aligned to {self.aligned!r}; use the raw photos"
@@ -179,7 +179,11 @@ class Crops:
             if image.shape[:2] != size:
                 with self._turn:
                     self.resized += 1
-            return fit(image, size) if photo.zoom is None else zoomed(image, photo.zoom, size)
+            if photo.zoom is None:
+                return recrop(image, self.contract.template, size, self.aligned)
+            if self.aligned != self.contract.template:
+                raise InputError(f"{self.contract.name}: takes a part of the crops, which have no zoom; leave it out")
+            return zoomed(image, photo.zoom, size)
         if photo.landmarks is None and self.locate is None:
             return None
         image = photo.read()

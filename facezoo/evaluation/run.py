@@ -163,6 +163,8 @@ def alignment_words(benchmark: PhotoSet, contract: Contract, resized: int = 0) -
     height, width = contract.input_size
     if benchmark.aligned is not None:
         scaled = f", {resized} of them scaled to {height} x {width}" if resized else ""
+        if benchmark.aligned != contract.template:
+            return f"crops already aligned to template {benchmark.aligned}, cut to {contract.template} for the model"
         return f"crops already aligned to template {benchmark.aligned}{scaled}"
     source = "the detector's landmarks" if needs_locate(benchmark) else "the landmarks given with the photos"
     return f"raw photos, aligned to template {contract.template} at {height} x {width} by {source}"

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import torch
 
-from facezoo.align import fit
+from facezoo.align import recrop
 from facezoo.checkpoint import load_model
 from facezoo.config import load_config
 from facezoo.contract import CONTRACT_KEY, onnx_digest
@@ -118,7 +118,7 @@ def _crops(folder: Path | None, run: Path, contract: Contract, limit: int) -> tu
         source = "crops of the training data"
     else:
         raise InputError(f"{run}: no run folder around the model; give --crops FOLDER to compare on")
-    return [fit(image, contract.input_size) for image in images], source
+    return [recrop(image, contract.template, contract.input_size) for image in images], source
 
 
 def _spread(items: list, limit: int) -> list:
