@@ -62,13 +62,17 @@ class Embedder(ABC):
             return np.empty((0, self.contract.embedding_dim), np.float32)
         return np.concatenate(batches)
 
-    def _embed(self, chunk: list[Crop]) -> FloatArray:
+    def check(self, chunk: list[Crop]) -> None:
+        """Refuse crops that are not uint8 RGB of the contract's size."""
         wanted = (*self.contract.input_size, 3)
         for crop in chunk:
             if crop.shape != wanted or crop.dtype != np.uint8:
                 raise InputError(
                     f"{self.contract.name}: a crop is {crop.dtype} {crop.shape}, the model takes uint8 {wanted}"
                 )
+
+    def _embed(self, chunk: list[Crop]) -> FloatArray:
+        self.check(chunk)
         batch = self._normalise(np.stack(chunk))
         embeddings = self.forward(batch)
         if self.contract.flip:
