@@ -126,7 +126,7 @@ def open_source(text: str, aligned: str | None = None) -> Source:
         photos = [photo for photo in benchmark.photos if not photo.mirrored]  # mirror images come with --halves
         known = isinstance(benchmark, Verification) and benchmark.identity is not None
         return Source(benchmark.name, photos, benchmark.aligned, benchmark.identity if known else None)
-    if path.is_dir() and _holds_photos_only(path):
+    if path.is_dir() and holds_photos_only(path):
         names = Names(name.encode("utf-8", "surrogateescape") for name in image_names(path))
         return Source(path.name, Files(path, names), aligned)
     data = open_dataset(text)
@@ -141,7 +141,8 @@ def _is_benchmark(text: str) -> bool:
     return name in BENCHMARKS and bool(options.keys() - {"", *options_of(DATASETS.factory(name))})
 
 
-def _holds_photos_only(folder: Path) -> bool:
+def holds_photos_only(folder: Path) -> bool:
+    """Whether a folder has image files in it and nothing else."""
     shown = [entry for entry in os.scandir(folder) if not entry.name.startswith(".")]
     return bool(shown) and all(Path(entry.name).suffix.lower() in SUFFIXES and entry.is_file() for entry in shown)
 

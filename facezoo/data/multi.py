@@ -24,37 +24,52 @@ class Multi(Dataset):
     """Samples and classes of several datasets, one after the other: `multi:sets=["folder:root=a","rec:path=b.rec"]`.
 
     Classes are named `0-NAME`, `1-NAME`, ... by the set they come from: people of two sets are different people. Where
-    they may be the same, `separate` lets a sample compete with the classes of its own set only.
+    they may be the same, `separate` lets a sample compete with the classes of its own set only; where equal names mean
+    one person, `same` makes one class of them, of the name as it is.
 
     Args:
         sets: specs in double quotes, as a JSON list.
         weights: how often an image of each set is seen in an epoch; of 0.5 every second one, drawn anew each epoch.
         separate: a label space for each set.
+        same: classes of one name are one person, such as labels of `facezoo head label` and what they came from.
 
     Raises:
-        InputError: no set, another number of weights than of sets, or a weight that is not above 0.
+        InputError: no set, another number of weights than of sets, a weight that is not above 0, or `separate` and
+            `same` at once.
     """
 
-    def __init__(self, sets: list[str], weights: list[float] | None = None, separate: bool = False) -> None:
+    def __init__(
+        self, sets: list[str], weights: list[float] | None = None, separate: bool = False, same: bool = False
+    ) -> None:
         if not sets:
             raise InputError('multi: no set; write multi:sets=["NAME:key=value","NAME:key=value"]')
         if weights is not None and len(weights) != len(sets):
             raise InputError(f"multi: {len(weights)} weights for {len(sets)} sets; give one to each")
         if weights is not None and not all(0 < weight < float("inf") for weight in weights):
             raise InputError(f"multi: weights are {weights}, they must be above 0; leave a set out instead")
-        self._join([open_dataset(spec) for spec in sets], sets, weights, separate)
+        if separate and same:
+            raise InputError("multi: sets of the same people have one label space; leave separate or same out")
+        self._join([open_dataset(spec) for spec in sets], sets, weights, separate, same)
 
     def _join(
-        self, sets: list[Dataset], specs: list[str], weights: list[float] | None = None, separate: bool = False
+        self,
+        sets: list[Dataset],
+        specs: list[str],
+        weights: list[float] | None = None,
+        separate: bool = False,
+        same: bool = False,
     ) -> None:
         """Set all attributes from the datasets and how they are written."""
         self.specs, self.sets = list(specs), sets
         lengths = [len(data) for data in self.sets]
         self._starts = np.concatenate([[0], np.cumsum(lengths)])
-        offsets = np.cumsum([0, *(len(data.classes) for data in self.sets)])
         self.source = np.repeat(np.arange(len(sets)), lengths)
-        self.labels = np.concatenate([data.labels + offset for data, offset in zip(self.sets, offsets)])
-        self.classes = [f"{number}-{name}" for number, data in enumerate(self.sets) for name in data.classes]
+        names: dict[str, int] = {}
+        labels = []
+        for number, data in enumerate(self.sets):
+            own = [name if same else f"{number}-{name}" for name in data.classes]
+            labels.append(np.array([names.setdefault(name, len(names)) for name in own])[data.labels])
+        self.labels, self.classes = np.concatenate(labels), list(names)
         self.problems = _together([data.problems for data in self.sets])
         if any(data.shards is not None for data in self.sets):
             self.shards = _in_a_row([_shards(data) for data in self.sets]).astype(np.int32)

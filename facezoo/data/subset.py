@@ -135,9 +135,19 @@ def write_subset(data: Dataset, of: str, samples: Samples, out: Path, into: Labe
     Raises:
         InputError: nothing is left, or a name that a list cannot hold.
     """
+    labels = data.labels[samples] if into is None else into[data.labels[samples]]
+    return write_labelled(data, of, samples, labels, data.classes, out)
+
+
+def write_labelled(data: Dataset, of: str, samples: Samples, labels: Labels, classes: Sequence[str], out: Path) -> str:
+    """As `write_subset`, with a label for each sample.
+
+    Args:
+        labels: (K,) places in `classes`.
+        classes: names of identities.
+    """
     if not len(samples):
         raise InputError(f"{out}: no image would be left; nothing is written")
-    labels = data.labels[samples] if into is None else into[data.labels[samples]]
     base: Dataset = data
     numbers = samples
     if isinstance(data, Subset):
@@ -145,12 +155,12 @@ def write_subset(data: Dataset, of: str, samples: Samples, out: Path, into: Labe
     if isinstance(base, FileDataset):
         used, codes = np.unique(labels, return_inverse=True)
         text = "".join(list_line(base.path(int(n)), code) for n, code in zip(numbers, codes))
-        write_classes(out, [data.classes[label] for label in used])
+        write_classes(out, [classes[label] for label in used])
         write_text(out, text)
         return spec_text("list", path=out, root=base.root)
     lines = []
     for number, label in zip(numbers.tolist(), labels):
-        name = data.classes[label]
+        name = classes[label]
         same = name == base.classes[base.labels[number]]
         if not (same or holds(name)):
             raise InputError(f"{out}: the identity {name!r} cannot stand in a list; rename it")

@@ -99,3 +99,12 @@ def test_no_set_and_hidden_spaces_are_refused(roots):
         DATASETS.create(multi([multi(roots, ",separate=true"), roots[0]]))
     with pytest.raises(InputError, match="no:x=1: no such file or folder, and no spec"):
         DATASETS.create('multi:sets=["no:x=1"]')
+
+
+def test_sets_of_the_same_people_share_their_classes(roots):
+    data = DATASETS.create(multi(roots, ",same=true,weights=[1,2]"))
+    assert data.classes == ["ada", "bob", "eve"] and data.labels.tolist() == [0, 0, 1, 0, 2]
+    assert data.spaces is None and data.weights.tolist() == [1, 1, 1, 2, 2]
+    assert data.digest() != DATASETS.create(multi(roots, ",weights=[1,2]")).digest()
+    with pytest.raises(InputError, match="the same people have one label space"):
+        DATASETS.create(multi(roots, ",same=true,separate=true"))
