@@ -100,7 +100,7 @@ class PartWriter:
                     sample = self.source.sample(number)
                 except InputError as error:
                     raise InputError(
-                        f"{error}; repair it, or leave such images out with --unreadable skip; then --force"
+                        f"{error}; repair it, or leave such images out with --unreadable skip --force"
                     ) from None
                 digests.extend(sample_digest(classes[sample.label], sample.data))
                 yield sample

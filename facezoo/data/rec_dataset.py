@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,7 +213,7 @@ class RecordIOWriter(Writer):
         last = count + 1 + len(ends) - 1
         offsets = []
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        height, width = decode_image(_first_image(framed[0]), f"{self.path}: the first image").shape[:2]
+        height, width = _first_size(framed[0])
         with whole_file(self.path) as temporary, temporary.open("wb") as out:
             if announced:
                 offsets.append(np.zeros(1, np.int64))
@@ -239,6 +240,10 @@ def _framed(sample: Encoded) -> bytes:
     return frame(image_record(sample.label, sample.number + 1, sample.data))
 
 
-def _first_image(part: Framed) -> bytes:
-    record, _ = read_record(part.file, 0)
-    return image_of(record) or b""
+def _first_size(part: Framed) -> tuple[int, int]:
+    """Height and width of the first image that can be read: images that are copied unseen may be damaged."""
+    for offset in part.offsets[:-1].tolist():
+        with contextlib.suppress(InputError):
+            image = decode_image(image_of(read_record(part.file, offset)[0]) or b"")
+            return image.shape[0], image.shape[1]
+    raise InputError(f"none of the first {len(part.labels):,} images can be read; leave --no-check out")

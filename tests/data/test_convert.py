@@ -231,6 +231,13 @@ def test_an_unreadable_image_fails_a_conversion_that_goes_on_once_it_is_repaired
         Options(unreadable="skip", check=False)
 
 
+def test_the_first_image_may_be_damaged_where_images_are_copied_unseen(source, tmp_path):
+    shutil.copytree(source, tmp_path / "cut")
+    (tmp_path / "cut/zoë/1.jpg").write_bytes((source / "zoë/1.jpg").read_bytes()[:300])
+    done = convert(open_dataset(str(tmp_path / "cut")), writer_of(tmp_path, "rec"), Options(check=False))
+    assert done.manifest.images == 7 and done.path.with_name("property").read_text() == "4,16,12"
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_unreadable_images_are_skipped_and_listed(source, damaged, tmp_path, format):
     done = convert(open_dataset(str(damaged)), writer_of(tmp_path, format), Options(2, unreadable="skip"), workers=1)
