@@ -66,7 +66,7 @@ def compare_models(
     from facezoo.evaluation.comparison import compare, difference_rows, side_by_side, write_comparison
     from facezoo.evaluation.comparison_page import comparison_markdown, write_comparison_html
     from facezoo.evaluation.report import aligned_columns
-    from facezoo.evaluation.run import told
+    from facezoo.evaluation.run import check_flip, told
     from facezoo.files import write_text
 
     if len(models) < 2:
@@ -82,6 +82,7 @@ def compare_models(
     for model in models:
         embed, embeddings_of = how_for(model, how).open(model)
         for place, each in enumerate(made):
+            check_flip(each, embed.contract)
             found = embeddings_of(each, embed, locate)
             reports[place].append(told(each.score(found.embeddings, found.failed), each, embed.contract, found))
             embedded[place].append(found)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +16,19 @@ BLOCK = 8192
 """Embeddings read at a time."""
 
 
+class Rows(Protocol):
+    """Embeddings (N, D) that are read block by block: an array, a memory map, or `Mirrored`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice, /) -> Any: ...
+
+
 def aggregate(
-    embeddings: FloatArray,
+    embeddings: Rows,
     template: ArrayLike,
     media: ArrayLike | None = None,
     photo: ArrayLike | None = None,
@@ -78,8 +90,35 @@ def _add(
     total[here] += weights @ block
 
 
-def halves(embeddings: FloatArray, flip: Literal["off", "add", "concat"]) -> FloatArray:
-    """Embeddings (N, 2 D) that hold photo and mirror image side by side, as one: the photo's, their sum, or both.
+@dataclass(frozen=True, eq=False)
+class Mirrored:
+    """Embeddings of photos and of their mirror images, (N, D) each, made one as they are read; a memory map stays one.
+
+    `off` gives the photo's, `add` their sum, `concat` both side by side. The sum of half precision is taken in double.
+    """
+
+    photo: FloatArray
+    mirror: FloatArray
+    flip: Literal["off", "add", "concat"]
+
+    def __len__(self) -> int:
+        return len(self.photo)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return len(self.photo), self.photo.shape[1] * (2 if self.flip == "concat" else 1)
+
+    def __getitem__(self, rows: slice) -> FloatArray:
+        """Some rows, float64."""
+        photo = np.asarray(self.photo[rows], np.float64)
+        if self.flip == "off":
+            return photo
+        mirror = np.asarray(self.mirror[rows], np.float64)
+        return photo + mirror if self.flip == "add" else np.concatenate([photo, mirror], axis=1)
+
+
+def halves(embeddings: FloatArray, flip: Literal["off", "add", "concat"]) -> Mirrored:
+    """Embeddings (N, 2 D) that hold photo and mirror image side by side.
 
     Raises:
         InputError: an odd width.
@@ -89,6 +128,4 @@ def halves(embeddings: FloatArray, flip: Literal["off", "add", "concat"]) -> Flo
         raise InputError(
             f"embeddings: {embeddings.shape[1]}-d ones do not hold a photo and its mirror image side by side"
         )
-    if flip == "concat":
-        return embeddings
-    return embeddings[:, :dim] if flip == "off" else embeddings[:, :dim] + embeddings[:, dim:]
+    return Mirrored(embeddings[:, :dim], embeddings[:, dim:], flip)

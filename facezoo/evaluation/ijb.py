@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.evaluation.aggregation import Norm, aggregate, halves
+from facezoo.evaluation.aggregation import Mirrored, Norm, Rows, aggregate, halves
 from facezoo.evaluation.intervals import check_draws
 from facezoo.evaluation.open_set import (
     FPIR_WORDS,
@@ -29,10 +29,11 @@ from facezoo.evaluation.template_verification import FprRule, verify_templates
 from facezoo.evaluation.verification import MISTAKES
 from facezoo.types import FloatArray, InputError
 
-Flip: TypeAlias = Literal["model", "off", "add", "concat"]
+Flip: TypeAlias = Literal["model", "alone", "off", "add", "concat"]
 
 FLIP_WORDS = {
     "model": "as the model's contract says",
+    "alone": "photos alone, without their mirror images",
     "off": "of photo and mirror image, embedded apart, only the photo counts",
     "add": "photo and mirror image, embedded apart, are added",
     "concat": "photo and mirror image, embedded apart, stand side by side",
@@ -69,8 +70,9 @@ class IJB:
         aligned: alignment template of photos that are crops already; None for raw photos.
         norm: whether embeddings are normalised before they are averaged.
         detector_score: whether a photo counts by its detector score.
-        flip: `model` takes embeddings as they come. The others take photo and mirror image apart: 2 N rows, or N rows
-            of twice the width, so that one set of embeddings of a model without its own flip serves all three.
+        flip: `model` takes embeddings as they come, `alone` only those of a model that adds no mirror image. The others
+            take photo and mirror image apart: 2 N rows, or N rows of twice the width, so that one set of embeddings of
+            a model without its own flip serves all three.
         fpr_rule: how the threshold for a FAR is chosen; `nearest` is that of the IJB scripts.
         fpir_rule: how the threshold for an FPIR is chosen; `index` is that of the IJB scripts.
         ties: whether a mate that shares its score with another subject is found.
@@ -108,12 +110,17 @@ class IJB:
             raise InputError(f"{self.name}: the pairs are all of one kind; error rates need both")
         if bool(self.galleries) != (self.probes is not None):
             raise InputError(f"{self.name}: galleries and probes are given together or not at all")
+        if self.pairs is not None and len(own := np.flatnonzero(self.pairs[0] == self.pairs[1])):
+            ident = np.unique(self.template)[self.pairs[0][own[0]]]
+            raise InputError(
+                f"{self.name}: {len(own)} pairs compare a template with itself, the first is {ident}; leave them out"
+            )
         check_draws(self.name, self.resamples, self.seed)
 
     def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
         """The report for embeddings, not normalised, and the photos without a face; a memory map is read in blocks."""
-        embeddings, lost = self._of_photos(embeddings, failed)
-        vectors, gone = self.templates(embeddings, lost)
+        rows, lost = self._of_photos(embeddings, failed)
+        vectors, gone = self.templates(rows, lost)
         ids, first = np.unique(self.template, return_index=True)
         # A template is shown by its first photo.
         names = [self.photos[photo].name for photo in self.entries[first]] if len(self.photos) else []
@@ -135,7 +142,7 @@ class IJB:
             tables={title: rows for report in reports for title, rows in report.tables.items()},
         )
 
-    def templates(self, embeddings: FloatArray, lost: NDArray[np.bool_]) -> tuple[FloatArray, NDArray[np.bool_]]:
+    def templates(self, embeddings: Rows, lost: NDArray[np.bool_]) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Unit vectors (T, D) of all templates, by rising id, and which have no photo with a face, (T,)."""
         kept = ~lost[self.entries]
         if not kept.any():
@@ -151,13 +158,11 @@ class IJB:
         vectors[there] = found
         return vectors, ~there
 
-    def _of_photos(
-        self, embeddings: FloatArray, failed: NDArray[np.bool_] | None
-    ) -> tuple[FloatArray, NDArray[np.bool_]]:
+    def _of_photos(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None) -> tuple[Rows, NDArray[np.bool_]]:
         """One row for each photo, and those without a face, (N,)."""
         size = len(self.detector)
         lost = np.zeros(len(embeddings), bool) if failed is None else failed
-        if self.flip == "model":
+        if self.flip in ("model", "alone"):
             due = f"{size} rows are due"
         elif embeddings.ndim == 2 and len(embeddings) == 2 * size:
             apart = np.flatnonzero(~lost[:size] & ~lost[size:])[:16]
@@ -166,13 +171,12 @@ class IJB:
                     f"{self.name}: flip={self.flip}, but photos and their mirror images have the same embeddings: "
                     "the model adds the mirror image itself; turn that off (--no-flip)"
                 )
-            embeddings, lost = np.concatenate([embeddings[:size], embeddings[size:]], axis=1), lost[:size] | lost[size:]
-            return halves(embeddings, self.flip), lost
+            return Mirrored(embeddings[:size], embeddings[size:], self.flip), lost[:size] | lost[size:]
         else:
             due = f"{2 * size} rows, or {size} of twice the width, are due with flip={self.flip}"
         if embeddings.ndim != 2 or len(embeddings) != size:
             raise InputError(f"{self.name}: embeddings of shape {embeddings.shape}, {due}")
-        return (embeddings if self.flip == "model" else halves(embeddings, self.flip)), lost
+        return (embeddings if self.flip in ("model", "alone") else halves(embeddings, self.flip)), lost
 
     def _identify(
         self, vectors: FloatArray, gone: NDArray[np.bool_], probes: Gallery, names: list[str], templates: list[str]

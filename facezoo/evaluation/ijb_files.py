@@ -176,8 +176,8 @@ def ijb(
         task: verify (1:1), identify (1:N) or both.
         norm: keep the embeddings' length in the average, or unit.
         detector_score: weigh photos by the detector's score.
-        flip: model takes one embedding a photo; off, add and concat embed photo and mirror image apart, with a model
-            whose own flip is off (`--no-flip`).
+        flip: model takes one embedding a photo, and alone that of a model whose own flip is off (`--no-flip`); off, add
+            and concat embed photo and mirror image apart, with such a model.
         fpr_rule: threshold for a FAR: conservative, or the nearest ROC point of the IJB scripts.
         fpir_rule: threshold for an FPIR: conservative, or the index of the IJB scripts.
         ties: a mate that shares its score with another subject is a miss, or a hit.
@@ -192,7 +192,7 @@ def ijb(
     photos = [Photo(name, root / "loose_crop" / name, points) for name, points in zip(names, landmarks)]
     if not (root / "loose_crop" / names[0]).is_file():  # half a million are not looked for one by one
         raise InputError(f"{root / 'loose_crop' / names[0]}: no such photo; root must hold the folder loose_crop")
-    if flip != "model":
+    if flip not in ("model", "alone"):
         photos += [replace(photo, mirrored=True) for photo in photos]
     pairs = None
     if task != "identify":
@@ -230,5 +230,5 @@ def ijb(
 
 SCRIPTS = "fpr_rule=nearest,fpir_rule=index"
 BENCHMARKS.preset("ijb@insightface", f"ijb:norm=keep,detector_score=on,{SCRIPTS}")
-BENCHMARKS.preset("ijb@facexzoo", f"ijb:norm=unit,detector_score=on,{SCRIPTS}")
-BENCHMARKS.preset("ijb@tface", f"ijb:norm=unit,detector_score=off,{SCRIPTS}")
+BENCHMARKS.preset("ijb@facexzoo", f"ijb:norm=unit,detector_score=on,flip=alone,{SCRIPTS}")
+BENCHMARKS.preset("ijb@tface", f"ijb:norm=unit,detector_score=off,flip=alone,{SCRIPTS}")

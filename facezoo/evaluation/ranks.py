@@ -20,9 +20,11 @@ PROBES = 4096
 SPARE = 4
 """So many more than asked for are held by their float32 products, so that the exact order is found among them."""
 
-CROWD = 256
 SLACK = 1e-5
 """Far above the rounding of a float32 product of unit vectors: what is closer than this is scored again in float64."""
+
+CROWD = 256
+"""Of more that are so close in one block none is scored again to find the largest."""
 
 EXACT = 1 << 13
 """Scores computed again at a time."""

@@ -83,6 +83,11 @@ def embed_photos(benchmark: Benchmark, embed: Embed, locate: Locate | None = Non
     Raises:
         InputError: raw photos without landmarks and no `locate`, crops of another template, or no face at all.
     """
+    if embed.contract.flip and len(benchmark.photos) and benchmark.photos[-1].mirrored:
+        raise InputError(
+            f"{benchmark.name}: takes photos and mirror images apart, but {embed.contract.name} adds the mirror image "
+            "itself; turn that off (--no-flip)"
+        )
     detects = needs_locate(benchmark)
     if detects and locate is None:
         raise InputError(
@@ -134,9 +139,19 @@ def evaluate(
         locate: landmarks (5, 2) of the main face of an image, or None; only asked if the benchmark has none.
         embeddings_of: replaces the embedding itself, for instance by `features.Features`.
     """
+    check_flip(benchmark, embed.contract)
     embedded = embeddings_of(benchmark, embed, locate)
     report = benchmark.score(embedded.embeddings, embedded.failed)
     return told(report, benchmark, embed.contract, embedded)
+
+
+def check_flip(benchmark: PhotoSet, contract: Contract) -> None:
+    """Refuse a model that adds the mirror image itself where a benchmark's protocol takes the photo alone."""
+    if contract.flip and getattr(benchmark, "flip", None) == "alone":
+        raise InputError(
+            f"{benchmark.name}: takes photos alone, but {contract.name} adds the mirror image itself; turn that off "
+            "(--no-flip)"
+        )
 
 
 def told(report: Report, benchmark: Benchmark, contract: Contract, embedded: Embedded) -> Report:

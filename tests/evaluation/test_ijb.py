@@ -1,4 +1,6 @@
 import json
+import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -255,6 +257,35 @@ def test_embeddings_of_photo_and_mirror_image_must_differ():
         halves(embeddings[:, :3], "add")
 
 
+def test_a_template_is_not_compared_with_itself():
+    benchmark, _ = set_of()
+    left, right, same = benchmark.pairs
+    left, right = left.copy(), right.copy()
+    left[5] = right[5] = 2
+    with pytest.raises(InputError, match="1 pairs compare a template with itself, the first is 2"):
+        replace(benchmark, pairs=(left, right, same))
+
+
+def test_half_precision_is_added_in_full():
+    benchmark, embeddings = set_of(flip="add")
+    large = (embeddings * 5e4 / np.abs(embeddings).max()).astype(np.float16)
+    report = benchmark.score(np.concatenate([large, large[:, ::-1]]))  # half of the sums exceed 65,504
+    wide = large.astype(np.float64)
+    assert report.metrics == benchmark.score(np.concatenate([wide, wide[:, ::-1]])).metrics
+
+
+def test_photos_and_mirror_images_are_never_held_at_once(tmp_path):
+    benchmark, embeddings = set_of(people=400, flip="add")
+    rows = np.tile(np.concatenate([embeddings, -embeddings[:, ::-1]]), 8).astype(np.float32)
+    np.save(tmp_path / "e.npy", rows)
+    mapped = np.load(tmp_path / "e.npy", mmap_mode="r")
+    tracemalloc.start()
+    benchmark._of_photos(mapped, None)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < rows.nbytes / 10
+
+
 def write_set(root, people=4, templates=3, photos=2):
     """A set of random photos with faces anywhere in them, as insightface lays it out."""
     rng = np.random.default_rng(0)
@@ -341,6 +372,19 @@ def test_photo_and_mirror_image_are_embedded_apart(tree):
 
     np.testing.assert_allclose(embedded[0], embedded[1][:, ::-1])
     assert not np.allclose(embedded[0], embedded[1])
+
+
+@pytest.mark.parametrize("spec", ["ijb@facexzoo:root={}", "ijb@tface:root={}", "ijb:root={},flip=add"])
+def test_a_protocol_without_the_models_flip_says_so_at_once(tree, spec):
+    class Flips(Means):
+        contract = Contract("flips", embedding_dim=336, flip=True)
+
+        def __call__(self, crops):
+            raise AssertionError("embedded")
+
+    with pytest.raises(InputError, match=r"flips adds the mirror image.*--no-flip"):
+        evaluate(BENCHMARKS.create(spec.format(tree)), Flips())
+    assert len(BENCHMARKS.create(f"ijb@tface:root={tree}").photos) == 24
 
 
 @pytest.mark.parametrize(
