@@ -125,6 +125,22 @@ def _classifier(config: Config, data: Dataset, backbone: Any, fresh: bool) -> Cl
     return head
 
 
+def _centres(config: Config, data: Dataset, backbone: Any, fresh: bool) -> torch.Tensor:
+    """(C, D) of `model.start_head`, for modes that leave network and centres as they are."""
+    model = config.model
+    if not (model.start and model.start_head):
+        raise InputError(f"mode {model.mode} starts from a finished network: give model.start and model.start_head")
+    if not fresh:  # the state has them
+        return torch.empty(len(data.classes), backbone.embedding_dim)
+    centres = HeadFile.read(Path(model.start_head)).only(data.classes).weight.float()
+    if centres.shape[1:] != (backbone.embedding_dim,):
+        raise InputError(
+            f"model.start_head: centres of {' x '.join(map(str, centres.shape[1:]))} numbers, mode {model.mode} takes "
+            f"one of {backbone.embedding_dim} a class"
+        )
+    return centres
+
+
 def _scores_logits(config: Config) -> bool:
     """Whether labels or a teacher's logits stand against a classifier's."""
     return MODES.option(config.model.mode, "labels") != 0 or "logits" in kinds(config.model.distillation)
@@ -142,6 +158,8 @@ NEEDS: dict[str, Need] = {
     ),
     "margin": Need(("head",), lambda config, data, backbone, fresh: config.model.head),
     "embedding_losses": Need(("embedding_losses",), _embedding_losses),
+    "centres": Need(("start_head",), _centres),
+    "backbone_spec": Need((), lambda config, data, backbone, fresh: config.model.backbone),
     "sets": Need((), lambda config, data, backbone, fresh: class_sets(data.labels, data.source)),
     "people": Need((), lambda config, data, backbone, fresh: people(data.classes)),
     "teacher": Need(

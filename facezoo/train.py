@@ -76,8 +76,7 @@ class Trainer:
         self.backbone = self.mode.backbone
         if config.train.channels_last:
             self.mode.to(memory_format=torch.channels_last)
-        groups = parameter_groups(self.mode, config.optim)
-        self.optimizer = create_optimizer(groups, config.optim)
+        self.optimizer = create_optimizer(parameter_groups(self.mode, config.optim), config.optim)
         # Of several ranks one alone may meet an overflow, in its part of the centres: all of them must skip the step.
         scaler = torch.amp.GradScaler if distributed.ranks() == 1 else ShardedGradScaler
         self.scaler = scaler(self.device.type, enabled=config.train.amp == "fp16")
@@ -318,3 +317,4 @@ class Trainer:
     def _write_model(self, name: str) -> None:
         if distributed.is_first():
             save_model(self.folder.path / name, self._network(), self.config.model.backbone, self.contract)
+            self.mode.write(self.folder.path)

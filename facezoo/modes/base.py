@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from pathlib import Path
 
 from torch import Tensor, nn
 
@@ -42,3 +43,6 @@ class Mode(nn.Module, ABC):
 
     def after_step(self) -> None:
         """Called after every step of the optimiser, for moving averages and queues."""
+
+    def write(self, folder: Path) -> None:
+        """Write into the run folder what is trained beside the network; called whenever that is written."""

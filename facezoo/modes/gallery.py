@@ -40,11 +40,14 @@ class GalleryNetwork(nn.Module):
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """Embeddings (b, D) of images (b, 3, H, W), without gradient."""
-        if distributed.ranks() == 1 or not self.shuffle_norm or self.ema_buffers:
+        if not self.shuffle_norm or self.ema_buffers:
             return self.network(images)
         ranks = torch.full((len(images),), distributed.rank(), device=images.device)
         whole, ranks = distributed.gather_batch(images, ranks)
+        # Also in one process, so that what is drawn next is the same for any number of them.
         order = distributed.broadcast(torch.randperm(len(whole), device=whole.device))
+        if distributed.ranks() == 1:
+            return self.network(images)
         first, last = distributed.own_bounds(len(whole))
         dealt = distributed.gather_rows(self.network(whole[order[first:last]]))
         return torch.empty_like(dealt).index_copy_(0, order, dealt)[ranks == distributed.rank()]

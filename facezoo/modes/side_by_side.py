@@ -28,6 +28,8 @@ def groups(labels: Tensor, size: int, fits: Callable[[Tensor], Tensor], wanted: 
     good = fits(whole)
     if len(labels) % size or 2 * int(good.sum()) < len(good):
         raise InputError(f"the images of a batch do not stand side by side as the mode takes them: {wanted}")
+    if len(whole) < 2:
+        raise InputError(f"{len(whole)} group of {size} images is too few for a process; raise data.batch_size")
     return torch.arange(whole.numel(), device=labels.device).view(-1, size)[good]
 
 

@@ -4,6 +4,6 @@ Each is a torch module made by a spec string of `facezoo.registry.NETWORKS`; its
 is fed with. `facezoo.checkpoint.load_network` reads their files.
 """
 
-from facezoo.networks import keys, pfld, quality, retinaface
+from facezoo.networks import keys, pfld, quality, retinaface, scf
 
-__all__ = ["keys", "pfld", "quality", "retinaface"]
+__all__ = ["keys", "pfld", "quality", "retinaface", "scf"]
