@@ -12,7 +12,7 @@ import numpy as np
 
 from facezoo.align import fit
 from facezoo.data.dataset import Dataset
-from facezoo.registry import TRANSFORMS
+from facezoo.registry import TRANSFORMS, without_option
 from facezoo.types import Crop, Image, InputError
 
 
@@ -111,18 +111,19 @@ def preview_rows(crops: Sequence[Crop], specs: Sequence[str], draws: int = 0, se
     for spec in specs:
         transform = create_transforms([spec]).transforms[0]
         rng = np.random.default_rng(seed)
-        rows.append(Row(spec, [transform.apply(crop, rng) for crop in crops]))
+        caption = f"{without_option(spec, 'probability')}, always applied"
+        rows.append(Row(caption, [transform.apply(crop, rng) for crop in crops]))
     together, rng = create_transforms(specs), np.random.default_rng(seed)
     for number in range(draws):
         drawn = [together(crop, rng) for crop in crops]
-        rows.append(Row(f"all in order, draw {number + 1}", drawn))
+        rows.append(Row(f"all in order as in training, draw {number + 1}", drawn))
     return rows
 
 
-LINE = 14
-"""Height of a caption's line, pixels."""
+LINE, GAP = 17, 6
+"""Height of a caption's line, and of the room above it, pixels."""
 
-FONT = (cv2.FONT_HERSHEY_SIMPLEX, 0.35)
+FONT = (cv2.FONT_HERSHEY_SIMPLEX, 0.42)
 
 
 def sheet(rows: Sequence[Row]) -> Image:
@@ -135,8 +136,9 @@ def sheet(rows: Sequence[Row]) -> Image:
 def _caption(text: str, width: int) -> Image:
     """The text on white, on as many lines as it needs."""
     letter = cv2.getTextSize("0" * 20, *FONT, 1)[0][0] / 20
+    text = text.replace(",", ", ").replace(",  ", ", ")  # lines break at blanks
     lines = textwrap.wrap(text, max(4, int((width - 4) / letter)))
-    paper = np.full((LINE * len(lines), width, 3), 255, np.uint8)
+    paper = np.full((GAP + LINE * len(lines), width, 3), 255, np.uint8)
     for number, line in enumerate(lines):
-        cv2.putText(paper, line, (2, LINE * number + LINE - 4), *FONT, (0, 0, 0), 1, cv2.LINE_AA)
+        cv2.putText(paper, line, (3, GAP + LINE * (number + 1) - 6), *FONT, (0, 0, 0), 1, cv2.LINE_AA)
     return paper
