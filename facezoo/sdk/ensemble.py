@@ -120,6 +120,7 @@ def ensemble(
     weights: list[float] | None = None,
     normalise: bool = True,
     flip: bool | None = None,
+    threshold: float | None = None,
     batch_size: int = 32,
     device: str = "cpu",
 ) -> Ensemble:
@@ -130,10 +131,12 @@ def ensemble(
         weights: of their cosines; all alike by default.
         normalise: scale each embedding to length 1 before they are put side by side.
         flip: overrides the flip of all; needed where they differ.
+        threshold: cosine from which two faces are taken for one person, as measured for the ensemble.
         batch_size: crops per forward pass of each.
         device: of the torch models among them.
     """
-    return Ensemble([_loaded(model, flip, device) for model in models], weights, normalise, batch_size)
+    made = Ensemble([_loaded(model, flip, device) for model in models], weights, normalise, batch_size)
+    return made if threshold is None else made.under(threshold=threshold)
 
 
 def _loaded(model: str, flip: bool | None, device: str) -> Embedder:

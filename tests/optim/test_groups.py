@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from torch import nn
 
 from facezoo.backbones import kernels
+from facezoo.backbones.keys import reference_keys
 from facezoo.config import OptimConfig
 from facezoo.heads import create_head
 from facezoo.modes.conventional import Conventional
@@ -172,3 +175,29 @@ def test_of_transformers_weights_of_layers_are_decayed_and_nothing_else(spec):
         if isinstance(module, nn.Linear | nn.modules.conv._ConvNd)
     }
     assert {name for name, (_, decay) in found.items() if decay} == layers & set(found)
+
+
+def spared(name: str, layout: str, **options) -> tuple[nn.Module, set[str]]:
+    """A network, and the names in files of that layout of the parameters that are not decayed."""
+    with torch.device("meta"):
+        network = BACKBONES.create(name)
+    names = reference_keys(network, layout)
+    return network, {names[key] for key, (_, decay) in chosen(network, **options).items() if not decay}
+
+
+@pytest.mark.golden
+def test_what_the_projects_do_not_decay_is_not_decayed_here(golden, golden_root):
+    _, wanted, _ = golden.load(str(golden_root / "optim" / "weight_decay_groups.npz"))
+    lists = {name: set(json.loads(str(wanted[name]))) for name in wanted if name != "facexzoo_swin_weight_decay"}
+
+    _, found = spared("swin_t:input_size=224", "swin")
+    swin = {name.removeprefix("backbone.") for name in lists["facexzoo_swin_no_decay"]}
+    assert swin < found and all(name.endswith("relative_position_bias_table") for name in found - swin)
+
+    network, found = spared("ir_se50:flavor=facexzoo", "ir")
+    evolve = lists["evolve_irse_bn"]
+    names = reference_keys(network, "ir")
+    slopes = {names[f"{n}.weight"] for n, module in network.named_modules() if isinstance(module, nn.PReLU)}
+    assert evolve < found and found - evolve == slopes | {names["output.linear.bias"]}
+
+    assert spared("ir18", "ir", decay_norms=True)[1] == lists["tface_name_rule"] == set()
