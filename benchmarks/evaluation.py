@@ -163,7 +163,7 @@ def prepare_all_pairs(folder):
 def all_pairs_ours(folder):
     """Counts of all pairs, exact at seven FARs, and the table that all metrics are taken from."""
     from facezoo.evaluation.all_pairs import FARS
-    from facezoo.evaluation.pair_counts import count_pairs
+    from facezoo.evaluation.pair_counting import count_pairs
 
     features = np.load(folder / "all_pairs.npy", mmap_mode="r")
     identity = np.arange(CROWD) // CROWD_PHOTOS

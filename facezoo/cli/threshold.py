@@ -167,7 +167,7 @@ def _calibration(
     counts: PairCounts, made: AllPairs, embedded: Embedded, method: Method, contract: Contract, seed: int
 ) -> Calibration:
     from facezoo.evaluation.calibration import fit_calibration, held_out
-    from facezoo.evaluation.pair_counts import count_digest
+    from facezoo.evaluation.pair_counting import count_digest
 
     cost, least = held_out(embedded.embeddings, made.identity, embedded.failed, method, seed=seed, equal=made.equal)
     fitted = fit_calibration(counts.tally(), method)

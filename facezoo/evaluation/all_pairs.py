@@ -14,9 +14,11 @@ from facezoo.evaluation.columns import columns
 from facezoo.evaluation.intervals import LEVEL, check_draws, error_bound, trial_words
 from facezoo.evaluation.metrics import Tally, auc, check_costs, eer, min_dcf
 from facezoo.evaluation.operating import sample_warnings, without_error
-from facezoo.evaluation.pair_counts import KEEP, Equal, PairCounts, check_count, count_pairs
+from facezoo.evaluation.pair_counting import KEEP, check_count, check_held, count_pairs
+from facezoo.evaluation.pair_counts import Equal, PairCounts
 from facezoo.evaluation.pair_resampling import draw_identities, group_counts, group_trials, pair_intervals
 from facezoo.evaluation.photos import Photo
+from facezoo.evaluation.quality_curves import Discard, EdcRule
 from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
 from facezoo.evaluation.score_curves import weight_histogram
 from facezoo.evaluation.scored_pairs import Part, ScoredPairs, thinned_roc
@@ -44,7 +46,7 @@ class AllPairs:
         aligned: alignment template of photos that are crops already; None for raw photos.
         equal: whether every pair counts alike, or every identity and pair of identities.
         fars: targets.
-        keep: impostor scores held singly; see `pair_counts.count_pairs`.
+        keep: impostor scores held singly; see `pair_counting.count_pairs`.
         state: file from which an interrupted count goes on.
         p_target, miss, false_alarm: of the detection cost, see `metrics.min_dcf`.
         resamples, seed: of the bootstrap over identities; 0 leaves it out.
@@ -208,13 +210,12 @@ class AllPairs:
         return {"Impostor pairs that may be wrong labels": (("photo", "photo", "cosine", "why"), *rows)} if rows else {}
 
     def _scored(self, counts: PairCounts) -> ScoredPairs:
-        """The pairs that are held, for the parts."""
-        genuine, impostor = counts.genuine, counts.impostor
-        left, right = (
-            np.concatenate(sides) for sides in ((impostor.left, genuine.left), (impostor.right, genuine.right))
-        )
+        """The pairs that are held, and the genuine ones that were not compared, for the parts."""
+        genuine, impostor, lost = counts.genuine, counts.impostor, counts.failed_pairs()
+        left = np.concatenate([impostor.left, genuine.left, lost[0]])
+        right = np.concatenate([impostor.right, genuine.right, lost[1]])
         same = np.arange(len(left)) >= len(impostor.left)
-        plain = np.concatenate([impostor.weights, genuine.weights])
+        plain = np.concatenate([impostor.weights, genuine.weights, counts.genuine_weights(lost[0])])
         who, other = counts.identity[left], counts.identity[right]
 
         def weigh(drawn: FloatArray | None, chosen: NDArray[np.integer]) -> FloatArray:
@@ -232,7 +233,7 @@ class AllPairs:
             left,
             right,
             same,
-            np.concatenate([impostor.scores, -genuine.scores]),
+            np.concatenate([impostor.scores, -genuine.scores, np.full(len(lost[0]), -np.inf)]),
             weigh,
             totals,
             lambda groups, number: group_trials(counts, groups, number),
@@ -256,6 +257,9 @@ def all_pairs(
     miss: float = 1.0,
     false_alarm: float = 1.0,
     groups: str | None = None,
+    quality: Path | None = None,
+    discard: Discard = "images",
+    edc: EdcRule = "fixed",
     resamples: int = 1000,
     seed: int = 0,
 ) -> AllPairs:
@@ -264,6 +268,8 @@ def all_pairs(
     Args:
         root: folder of the people.
         aligned, landmarks, groups, resamples: as for lfw.
+        quality, discard, edc: as for lfw; every pair must be held, so `keep` limits the folder, to 2,048 photos unless
+            given.
         equal: every pair counts alike, or every identity (genuine) and pair of identities (impostor).
         keep: impostor scores held singly, 12 bytes each.
         state: file from which an interrupted count goes on, written every 20 seconds; removed at the end.
@@ -272,6 +278,8 @@ def all_pairs(
         seed: of the bootstrap.
     """
     photos, identity, left_out = people(root, aligned, landmarks)
+    if quality is not None:
+        check_held(root, identity, equal, keep)
     notes = {"photos in no person's folder": f"left out: {left_out}"} if left_out else {}
     return AllPairs(
         root.name,
@@ -288,5 +296,5 @@ def all_pairs(
         resamples,
         seed,
         notes,
-        columns([photo.name for photo in photos], groups),
+        columns([photo.name for photo in photos], groups, quality, discard, edc),
     )

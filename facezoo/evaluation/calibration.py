@@ -15,7 +15,8 @@ from scipy.optimize import isotonic_regression
 from scipy.special import expit
 
 from facezoo.evaluation.metrics import Tally
-from facezoo.evaluation.pair_counts import Equal, count_pairs
+from facezoo.evaluation.pair_counting import count_pairs
+from facezoo.evaluation.pair_counts import Equal
 from facezoo.files import write_text
 from facezoo.types import Contract, FloatArray, InputError
 
@@ -178,7 +179,7 @@ def held_out(
         embeddings, identity, failed: of the photos, (N, D), (N,) and (N,).
         method: see `fit_calibration`.
         folds, seed: how the people are parted.
-        equal: what counts alike, in the fit and in the cost; see `pair_counts.count_pairs`.
+        equal: what counts alike, in the fit and in the cost; see `pair_counting.count_pairs`.
 
     Raises:
         InputError: too few people for so many folds.

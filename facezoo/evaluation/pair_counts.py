@@ -1,35 +1,21 @@
-"""All pairs of photos compared: the upper triangle in blocks of matrix products, counted as they come."""
+"""The scores of all pairs of photos, as far as they are held, and what all of them weigh."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from hashlib import sha256
-from pathlib import Path
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo import progress
 from facezoo.evaluation.metrics import Tally
-from facezoo.evaluation.tails import BINS, STEPS, UPPER_EDGES, End, Tail, check_state, cosines, load_state, save_state
-from facezoo.types import FloatArray, InputError
+from facezoo.evaluation.tails import UPPER_EDGES, End
+from facezoo.types import FloatArray
 
 Equal: TypeAlias = Literal["pairs", "identities"]
 """What counts alike: every pair of photos, or every identity (genuine) and pair of identities (impostor)."""
-
-PANEL, STRIP = 8192, 1024
-"""Photos on either side that are read at once, and rows of one matrix product: 32 MB of scores."""
-
-SAVE_EVERY = 20.0
-"""Seconds between two writings of the state; it is written between panels of up to 8,192 x 8,192 pairs."""
-
-KEEP = 1 << 21
-KEEP_GENUINE = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +74,20 @@ class PairCounts:
         """How many genuine pairs share no person."""
         return int((self.sizes > 1).sum())
 
+    def genuine_weights(self, left: NDArray[np.integer]) -> FloatArray:
+        """What genuine pairs count each, (P,), given by the photos of one side."""
+        n = self.sizes[self.identity[left]]
+        return 2 / (n * (n - 1.0)) if self.equal == "identities" else np.ones(len(left))
+
+    def failed_pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Photos of the genuine pairs that could not be compared, (P,) each."""
+        order = np.argsort(self.identity, kind="stable")
+        order = order[np.isin(self.identity[order], self.identity[self.failed])]
+        none = np.empty(0, np.intp)
+        left, right = (np.concatenate(sides) for sides in zip((none, none), *same_pairs(order, self.identity)))
+        lost = self.failed[left] | self.failed[right]
+        return left[lost], right[lost]
+
     @property
     def failed_genuine(self) -> NDArray[np.float64]:
         """Weight of the genuine pairs of each identity with a photo without a face, (I,)."""
@@ -138,158 +138,7 @@ class PairCounts:
         )
 
 
-def check_count(what: str, identity: NDArray[np.intp], equal: Equal, keep: int, state: Path | None) -> None:
-    """Refuse what `count_pairs` could not do with photos of these people (N,), before they are embedded."""
-    if equal not in ("pairs", "identities"):
-        raise InputError(f"{what}: equal is {equal!r}, it must be pairs or identities")
-    if keep < 1:
-        raise InputError(f"{what}: keep is {keep}, it must be 1 or more")
-    sizes = np.unique(identity, return_counts=True)[1]
-    if len(sizes) < 2 or sizes.max() < 2:
-        raise InputError(f"{what}: two people and a second photo of one of them are needed")
-    if state is not None:
-        check_state(state)
-
-
-def count_pairs(
-    embeddings: FloatArray,
-    identity: NDArray[np.intp],
-    failed: NDArray[np.bool_] | None = None,
-    *,
-    equal: Equal = "pairs",
-    keep: int = KEEP,
-    state: Path | None = None,
-    what: str = "all pairs",
-) -> PairCounts:
-    """Compare every photo with every other.
-
-    Memory beside the embeddings: a few panels of `PANEL` rows, and three times what is kept.
-
-    Args:
-        embeddings: (N, D), normalised or not, any float type, a memory map if need be.
-        identity: of each photo, (N,).
-        failed: photos without a face, (N,).
-        keep: impostor scores held singly. FMR is exact up to keep / impostor pairs, above to a bin of 3e-5.
-        state: file from which an interrupted count goes on; removed at the end.
-        what: for the progress bar.
-
-    Raises:
-        InputError: shapes differ, embeddings are not finite, no genuine or no impostor pair, or another count's state.
-    """
-    if embeddings.ndim != 2 or identity.shape != (len(embeddings),):
-        raise InputError(f"{what}: embeddings of shape {embeddings.shape} for {len(identity)} photos of known people")
-    check_count(what, identity, equal, keep, state)
-    codes = np.unique(identity, return_inverse=True)[1].astype(np.intp)
-    lost = np.zeros(len(codes), bool) if failed is None else np.asarray(failed, bool)
-    sizes = np.bincount(codes)
-    order = np.argsort(codes, kind="stable")
-    order = order[~lost[order]]
-    if len(order) < 2:
-        raise InputError(
-            f"{what}: {'no photo has' if not len(order) else 'only one photo has'} a face; nothing is left to compare"
-        )
-    share = 1 / sizes[codes] if equal == "identities" else None
-    tail = Tail(keep)
-    key = f"{count_digest(embeddings, codes, lost)} {equal} {keep} {PANEL} {STRIP}" if state else ""
-    done = load_state(state, key, tail) if state else 0
-    panels, saved = _panels(len(order)), time.monotonic()
-    with progress.bar(len(panels), what, "block", initial=done) as bar:
-        for number in range(done, len(panels)):
-            _count_panel(tail, embeddings, order, codes, share, *panels[number])
-            bar.update()
-            if state and time.monotonic() - saved >= SAVE_EVERY:
-                save_state(state, key, number + 1, tail)
-                saved = time.monotonic()
-    genuine = _genuine(embeddings, order, codes, sizes if share is not None else None)
-    if state:
-        state.unlink(missing_ok=True)
-    # Of D products and sums in float32, of two norms and divisions, and of the scaling.
-    error = (embeddings.shape[1] + 8) * float(np.finfo(np.float32).eps) / 2
-    impostor = tail.end(None if share is None else lambda left, right: share[left] * share[right])
-    return PairCounts(codes, lost, impostor, genuine, equal, error)
-
-
-def _panels(photos: int) -> list[tuple[slice, slice]]:
-    cuts = [slice(start, min(start + PANEL, photos)) for start in range(0, photos, PANEL)]
-    return [(rows, columns) for rows in cuts for columns in cuts if columns.start >= rows.start]
-
-
-def _unit_rows(embeddings: FloatArray, index: NDArray[np.intp]) -> FloatArray:
-    rows = np.asarray(embeddings[index], np.float32)
-    norms = np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
-    if not np.isfinite(norms).all():
-        raise InputError("all pairs: some embeddings are not finite")
-    return rows / np.where(norms == 0, 1, norms).astype(np.float32)[:, None]
-
-
-def _count_panel(
-    tail: Tail,
-    embeddings: FloatArray,
-    order: NDArray[np.intp],
-    codes: NDArray[np.intp],
-    share: FloatArray | None,
-    rows: slice,
-    columns: slice,
-) -> None:
-    """Impostor pairs of one panel; photos are in the order of their people, so most strips have no genuine pair."""
-    others = order[columns]
-    other_rows = _unit_rows(embeddings, others).T
-    left_rows = _unit_rows(embeddings, order[rows]) * np.float32(STEPS)
-    # One strip is counted while the next is multiplied. Pages that are asked for again and again would cost a tenth.
-    memories = np.empty((2, STRIP * PANEL), np.float32)
-    counted: Future[None] | None = None
-    with ThreadPoolExecutor(1) as counter:
-        for number, start in enumerate(range(0, len(left_rows), STRIP)):
-            left = order[rows][start : start + STRIP]
-            # What lies before the strip in a panel on the diagonal was compared already.
-            first = start if rows == columns else 0
-            right = others[first:]
-            scaled = memories[number % 2, : len(left) * len(right)].reshape(len(left), len(right))
-            np.matmul(left_rows[start : start + STRIP], other_rows[:, first:], out=scaled)
-            if codes[left[-1]] >= codes[right[0]]:
-                # Photos of one person, and the lower triangle: their people come earlier or are the same.
-                scaled[codes[left][:, None] >= codes[right][None, :]] = -BINS // 2
-            weights = None if share is None else np.outer(share[left], share[right])
-            if counted is not None:
-                counted.result()
-            counted = counter.submit(tail.add, scaled, partial(_photos, left, right), weights)
-        if counted is not None:
-            counted.result()
-
-
-def _photos(
-    left: NDArray[np.intp], right: NDArray[np.intp], places: NDArray[np.intp]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The photos of places in a flat block of left x right."""
-    row, column = np.divmod(places, len(right))
-    return left[row], right[column]
-
-
-def _genuine(
-    embeddings: FloatArray, order: NDArray[np.intp], codes: NDArray[np.intp], sizes: NDArray[np.int64] | None
-) -> End:
-    """The genuine pairs, in float64, negated; with sizes (I,) each identity counts alike."""
-    tail = Tail(KEEP_GENUINE)
-
-    def weigh(left: NDArray[np.integer], _: NDArray[np.integer]) -> FloatArray:
-        assert sizes is not None
-        n = sizes[codes[left]]
-        return 2 / (n * (n - 1.0))
-
-    for left, right in _same(order, codes):
-        scaled = np.clip(-cosines(embeddings, left, right), -1, 1) * STEPS
-        weights = None if sizes is None else weigh(left, right)
-        tail.add(scaled, partial(_taken, left, right), weights)
-    return tail.end(None if sizes is None else weigh)
-
-
-def _taken(
-    left: NDArray[np.intp], right: NDArray[np.intp], places: NDArray[np.intp]
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    return left[places], right[places]
-
-
-def _same(order: NDArray[np.intp], codes: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+def same_pairs(order: NDArray[np.intp], codes: NDArray[np.intp]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Pairs of photos of one person, some ten thousand at once; `order` goes by people."""
     ends = np.searchsorted(codes[order], codes[order], side="right")
     later = ends - np.arange(len(order)) - 1  # photos of the same person behind each photo
@@ -304,13 +153,3 @@ def _same(order: NDArray[np.intp], codes: NDArray[np.intp]) -> Iterator[tuple[ND
         if len(first):
             yield order[first], order[first + 1 + offset]
         start = stop
-
-
-def count_digest(embeddings: FloatArray, identity: NDArray[np.integer], failed: NDArray[np.bool_]) -> str:
-    """SHA-256 of embeddings (N, D), the people (N,) and the photos without a face (N,): what was counted."""
-    digest = sha256(f"{embeddings.shape} {embeddings.dtype}".encode())
-    for start in range(0, len(embeddings), PANEL):
-        digest.update(np.ascontiguousarray(embeddings[start : start + PANEL]).data)
-    digest.update(np.asarray(identity, np.int64).tobytes())
-    digest.update(np.asarray(failed, bool).tobytes())
-    return digest.hexdigest()

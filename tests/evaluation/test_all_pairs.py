@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facezoo.evaluation import Verification, pair_counts
+from facezoo.evaluation import Verification, pair_counting
 from facezoo.evaluation.all_pairs import AllPairs
 from facezoo.evaluation.intervals import identity_weights
 from facezoo.evaluation.metrics import Sorted, auc, eer, tally, tar_at_far
-from facezoo.evaluation.pair_counts import count_pairs
+from facezoo.evaluation.pair_counting import count_pairs
 from facezoo.evaluation.pair_resampling import deflated, draw_identities, group_counts, pair_intervals, resampled
+from facezoo.evaluation.quality_curves import QualityPart
 from facezoo.evaluation.tails import BINS, STEPS, Tail
+from facezoo.registry import BENCHMARKS
 from facezoo.types import InputError
 
 
@@ -34,8 +36,8 @@ def every_pair(embeddings, identity, failed=None):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(pair_counts, "PANEL", 32)
-    monkeypatch.setattr(pair_counts, "STRIP", 8)
+    monkeypatch.setattr(pair_counting, "PANEL", 32)
+    monkeypatch.setattr(pair_counting, "STRIP", 8)
 
 
 @pytest.mark.parametrize("keep", [1 << 20, 300])
@@ -71,8 +73,8 @@ def test_the_bulk_never_makes_a_model_look_better():
 def test_blocks_and_order_change_nothing(monkeypatch):
     embeddings, identity = people()
     whole = count_pairs(embeddings, identity, keep=200)
-    monkeypatch.setattr(pair_counts, "PANEL", 16)
-    monkeypatch.setattr(pair_counts, "STRIP", 5)
+    monkeypatch.setattr(pair_counting, "PANEL", 16)
+    monkeypatch.setattr(pair_counting, "STRIP", 5)
     order = np.random.default_rng(1).permutation(len(identity))
 
     parts = count_pairs(embeddings[order], identity[order], keep=200)
@@ -128,10 +130,10 @@ class Killed(Exception):
 
 
 def test_an_interrupted_count_goes_on_and_ends_alike(small_blocks, monkeypatch, tmp_path):
-    monkeypatch.setattr(pair_counts, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(pair_counting, "SAVE_EVERY", 0.0)
     embeddings, identity = people()
     whole = count_pairs(embeddings, identity, keep=200)
-    state, done, real = tmp_path / "state.npz", [], pair_counts._count_panel
+    state, done, real = tmp_path / "state.npz", [], pair_counting._count_panel
 
     def count_panel(*given):
         if len(done) == 5:
@@ -139,18 +141,18 @@ def test_an_interrupted_count_goes_on_and_ends_alike(small_blocks, monkeypatch, 
         done.append(1)
         real(*given)
 
-    monkeypatch.setattr(pair_counts, "_count_panel", count_panel)
+    monkeypatch.setattr(pair_counting, "_count_panel", count_panel)
     with pytest.raises(Killed):
         count_pairs(embeddings, identity, keep=200, state=state)
     assert state.is_file()
     done.clear()
     with pytest.raises(InputError, match="other embeddings"):
         count_pairs(embeddings + 1, identity, keep=200, state=state)
-    monkeypatch.setattr(pair_counts, "_count_panel", lambda *given: (done.append(1), real(*given)))
+    monkeypatch.setattr(pair_counting, "_count_panel", lambda *given: (done.append(1), real(*given)))
 
     again = count_pairs(embeddings, identity, keep=200, state=state)
 
-    panels = len(pair_counts._panels(len(identity)))
+    panels = len(pair_counting._panels(len(identity)))
     assert len(done) == panels - 5
     assert not state.exists()
     for name in ("scores", "left", "right", "bulk"):
@@ -329,21 +331,52 @@ def test_a_half_precision_memory_map_is_counted_as_it_is(tmp_path):
     assert tar_at_far(counts.tally(), 0.01) == tar_at_far(tally(scores, same), 0.01)
 
 
-def test_groups_of_all_pairs_are_those_of_a_list():
+@pytest.mark.parametrize("lost", [[], [0, 5, 9, 33]])
+def test_groups_of_all_pairs_are_those_of_a_list(lost):
     from facezoo.evaluation.group_rates import GroupPart
 
     embeddings, identity = people()
+    failed = np.isin(np.arange(len(identity)), lost)
     part = GroupPart(["a", "b"], identity % 2)
     _, same, left, right = every_pair(embeddings, identity)
     listed = Verification("toy", [], left, right, same, 5, identity=identity, resamples=10, parts=(part,))
 
-    ours = replace(AllPairs("toy", [], identity, resamples=10), parts=(part,)).score(embeddings)
+    ours = replace(AllPairs("toy", [], identity, resamples=10), parts=(part,)).score(embeddings, failed)
 
-    wanted = listed.score(embeddings)
+    wanted = listed.score(embeddings, failed)
     keys = [key for key in wanted.metrics if key.startswith(("a/", "b/", "fdr", "garbe"))]
     assert len(keys) >= 8
     for key in keys:
         assert ours.metrics[key] == pytest.approx(wanted.metrics[key], abs=1e-6), key
+
+
+def test_quality_of_all_pairs_is_that_of_a_list(tmp_path):
+    embeddings, identity = people()
+    quality = np.round(np.random.default_rng(0).random(len(identity)), 1)
+    failed = np.isin(np.arange(len(identity)), [0, 5])
+    part = QualityPart("noise", quality, "images", "fixed")
+    _, same, left, right = every_pair(embeddings, identity)
+
+    ours = AllPairs("toy", [], identity, resamples=0, parts=(part,)).score(embeddings, failed)
+
+    listed = Verification("toy", [], left, right, same, 5, identity=identity, resamples=0, parts=(part,))
+    wanted = listed.score(embeddings, failed)
+    curve, theirs = (report.curves["edc/noise at 1e-2"]["fnmr"] for report in (ours, wanted))
+    assert curve == pytest.approx(theirs)
+
+
+def test_quality_takes_all_pairs_and_says_so_before_any_work(tmp_path):
+    for person in range(3):
+        (tmp_path / f"p{person}").mkdir()
+        for k in range(2):
+            (tmp_path / f"p{person}" / f"{k}.jpg").touch()
+    (tmp_path / "q.csv").write_text("path,score\n" + "\n".join(f"p{p}/{k}.jpg,1" for p in range(3) for k in range(2)))
+    spec = f"all_pairs:root={tmp_path},aligned=arcface,quality={tmp_path / 'q.csv'}"
+    assert BENCHMARKS.create(spec).parts
+    with pytest.raises(InputError, match="give keep=12, or take folder:"):
+        BENCHMARKS.create(f"{spec},keep=11")
+    with pytest.raises(InputError, match="leave equal=identities out"):
+        BENCHMARKS.create(f"{spec},equal=identities")
 
 
 @pytest.mark.parametrize(

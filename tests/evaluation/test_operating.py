@@ -18,7 +18,7 @@ from facezoo.evaluation.operating import (
     shown_cosine,
     squared_distance,
 )
-from facezoo.evaluation.pair_counts import count_pairs
+from facezoo.evaluation.pair_counting import count_pairs
 from facezoo.evaluation.suspects import suspects
 from facezoo.types import InputError, unit
 
