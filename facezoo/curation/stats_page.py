@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +34,7 @@ def stats_page(stats: Stats, data: Dataset, title: str) -> str:
         (word, stats.quantiles(key)) for word, key in (*words, ("mean grey", "mean"), ("spread of grey", "spread"))
     ]
     table = [["quantile", *found[0][1]], *([word, *(f"{v:,.0f}" for v in q.values())] for word, q in found if q)]
-    extremes = [Item([group_of(data, "", samples)], word, "") for word, samples in stats.extremes(EXTREMES).items()]
+    extremes = [Item(_named(data, samples), word, "") for word, samples in stats.extremes(EXTREMES).items()]
     sections = [
         Section("What there is", save([]) + facts(rows(stats, data.classes)) + figures(drawn) + grid(table)),
         Section("Extremes", findings(extremes, len(extremes), "") if extremes else Markup("<p>None.</p>")),
@@ -49,9 +50,14 @@ def _copies(copies: Copies, data: Dataset) -> Markup:
     items = []
     for group in copies.listed:
         names = {data.classes[data.labels[sample]] for sample in group}
-        groups = [Group(data.classes[data.labels[s]], group_of(data, "", [s]).pictures) for s in group[:EXTREMES]]
-        items.append(Item(groups, f"{len(group)} times", "under several identities" if len(names) > 1 else ""))
+        across = "under several identities" if len(names) > 1 else ""
+        items.append(Item(_named(data, group[:EXTREMES]), f"{len(group)} times", across))
     return findings(items, copies.groups, "")
+
+
+def _named(data: Dataset, samples: Sequence[int]) -> list[Group]:
+    """Images, each above its identity."""
+    return [group_of(data, data.classes[data.labels[sample]], [sample]) for sample in samples]
 
 
 def counts_figure(stats: Stats) -> Figure:
