@@ -81,3 +81,33 @@ def test_six_steps_of_the_mode_are_facexzoos(golden, golden_root, margin, monkey
         assert golden.diff(mode.head.queue.queue.T.numpy(), wanted["queue"][step])[1] <= 1e-6
         assert (mode.head.queue.identities.numpy() == wanted["label_list"][step]).all()
         assert mode.head.queue.index == wanted["index_after"][step]
+
+
+@pytest.mark.golden
+def test_six_steps_with_two_cameras_are_facexzoos(golden, golden_root):
+    _, wanted, meta = golden.load("heads/facexzoo__hsst_prototype_am_softmax.npz")
+    with np.load(golden_root / "heads" / "inputs.npz", allow_pickle=False) as file:
+        steps = {name[4:]: file[name] for name in file.files if name.startswith("sst.")}
+    dim, size = steps["queue0"].shape
+    count = int(steps["ids"].max()) + 1  # people, each a class of the visible set and one of the infrared set
+    mode = HeterogeneousSemiSiamese(
+        Told(dim),
+        "cosface:margin={margin},scale={scale}".format(**meta["hyper"]),
+        np.repeat([0, 1], count),
+        np.tile(np.arange(count), 2),
+        queue=size,
+    ).train()
+    mode.head.visible.queue.copy_(torch.from_numpy(steps["queue0"].T))
+    mode.head.infrared.queue.copy_(torch.from_numpy(steps["queue0_b"].T))
+    for step in range(meta["steps"]):
+        p1, p2, g1, g2 = (torch.from_numpy(steps[part][step]) for part in ("p1", "p2", "g1", "g2"))
+        mode.backbone.told, mode.gallery.network.told = [p2, p1], [g2, g1]
+        people = torch.from_numpy(steps["ids"][step])
+        labels = torch.stack([people, people + count], 1).flatten()
+
+        loss = mode(torch.zeros(len(labels), 3, 2, 2), labels, torch.arange(len(labels)))["prototype"]
+
+        assert golden.diff(loss.detach().numpy(), wanted["loss"][step])[1] <= 1e-5
+        assert golden.diff(mode.head.visible.queue.T.numpy(), wanted["vis_queue"][step])[1] <= 1e-6
+        assert golden.diff(mode.head.infrared.queue.T.numpy(), wanted["nir_queue"][step])[1] <= 1e-6
+        assert (mode.head.visible.identities.numpy() == wanted["label_list"][step]).all()
