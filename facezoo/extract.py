@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from facezoo.evaluation.feature_file import (
     begin,
     names_digest,
 )
+from facezoo.evaluation.moved import Moved, must_move
 from facezoo.evaluation.photos import Crops, Locate, Photo
 from facezoo.evaluation.run import alignment_words, needs_locate
 from facezoo.evaluation.verification import Verification
@@ -56,12 +57,14 @@ class Source:
         photos: in the order of the rows.
         aligned: alignment template of photos that are crops already; None for raw photos.
         labels: (N,), if they are known.
+        movable: crops may be moved to another model's template. Those of a benchmark may not: its numbers would suffer.
     """
 
     name: str
     photos: Sequence[Photo]
     aligned: str | None = None
     labels: NDArray[np.int64] | None = None
+    movable: bool = False
 
 
 class Samples(Sequence[Photo]):
@@ -128,9 +131,9 @@ def open_source(text: str, aligned: str | None = None) -> Source:
         return Source(benchmark.name, photos, benchmark.aligned, benchmark.identity if known else None)
     if path.is_dir() and holds_photos_only(path):
         names = Names(name.encode("utf-8", "surrogateescape") for name in image_names(path))
-        return Source(path.name, Files(path, names), aligned)
+        return Source(path.name, Files(path, names), aligned, movable=True)
     data = open_dataset(text)
-    return Source(path.name, Samples(data), aligned, data.labels)
+    return Source(path.name, Samples(data), aligned, data.labels, movable=True)
 
 
 def _is_benchmark(text: str) -> bool:
@@ -204,6 +207,10 @@ def extract(
         InputError: the folder holds other features, raw photos without `locate`, an embedding that is not finite, or
             no photo has a face.
     """
+    alignment = alignment_words(source, embed.contract)
+    if source.movable and must_move(source.aligned, embed.contract.template):
+        moved = Moved(source.photos, str(source.aligned), embed.contract)
+        source, alignment = replace(source, photos=moved, aligned=embed.contract.template), moved.words
     photos = source.photos
     if not len(photos):
         raise InputError(f"{source.name}: there are no photos")
@@ -215,7 +222,7 @@ def extract(
         embed.contract,
         model,
         names_digest(photo.name for photo in photos),
-        alignment_words(source, embed.contract),
+        alignment,
         dtype,
         halves,
     )

@@ -38,7 +38,8 @@ def extract(
         out: folder of the features.
         dtype: of the embeddings.
         halves: keep the embeddings of crop and mirror image apart, for IJB's flip=off, add and concat.
-        aligned: the photos are crops already, aligned to this template (arcface).
+        aligned: the photos are crops already, aligned to this template (arcface); for a model of another template they
+            are moved by the similarity between the two, but for those of a benchmark.
         contract: TOML file of the model's contract, for a file that carries none.
         flip: add the embedding of the mirror image, or do not, whatever the contract says.
         batch_size: crops per forward pass.
