@@ -88,7 +88,8 @@ def _print(found: Diagnosis, compared: bool) -> None:
         print("not looked at without photos: colour order, normalisation, template, flip; name a benchmark or folder")
     for number, variants in enumerate(found.rounds):
         changed = [f"{key} = {_toml(new)}" for key, (_, new) in found.changes.items()] if number else []
-        print(f"\n{'With what was corrected' if changed else 'As the contract says'}, {found.pairs:,} pairs:")
+        start = "With what was corrected" if changed else "As the contract says"
+        print(f"\n{start}, {found.pairs:,} pairs; crops alone, mirror images count for the entry flip only:")
         print(aligned_columns([["entry", "value", "separation", "eer", "gain", ""], *map(_row, variants)]))
     print()
     if found.changes:

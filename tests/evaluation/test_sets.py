@@ -191,6 +191,17 @@ def test_cfp_reads_its_protocol(tmp_path):
     assert pairs_of(frontal)[2] == ("Images/001/frontal/02.jpg", "Images/002/frontal/02.jpg", False)
 
 
+def test_what_is_left_of_one_fold_is_cut_anew_on_wish(tmp_path):
+    names = [f"{k}.jpg" for k in range(8)]
+    listed = PairList(names, names[1:] + names[:1], np.array([True, True, False, False] * 2))
+    for name in names[:5]:
+        (tmp_path / name).touch()
+    source = Listed("toy", tmp_path, listed, fold=np.repeat([0, 1], 4))
+    with pytest.raises(InputError, match="the 4 pairs that are left are all of one fold of the list; cut them anew"):
+        verification(source, missing="drop")
+    assert verification(source, missing="drop", folds=2).folds.tolist() == [0, 1, 0, 1]
+
+
 def test_a_number_that_cfps_lists_do_not_have_is_named(tmp_path):
     cfp_set(tmp_path)
     (tmp_path / "Protocol/Split/FP/02/diff.txt").write_text("1,2\n1,9\n")

@@ -97,7 +97,6 @@ def verification(
     listed, root = source.pairs, source.root
     if not root.is_dir():
         raise InputError(f"{root}: no such folder")
-    fold = _folds(source, folds)
     names, left, right = listed.photos()
     there = np.array([(root / photo).is_file() for photo in names])
     notes: dict[str, str | int] = {}
@@ -122,7 +121,12 @@ def verification(
         used = np.unique(np.concatenate([left[kept], right[kept]]))
         left, right = np.searchsorted(used, left[kept]), np.searchsorted(used, right[kept])
         names = [names[k] for k in used]
-    same, fold = listed.same[kept], fold[kept]
+    same, fold = listed.same[kept], _folds(source, folds, kept)
+    if fold.min() == fold.max():
+        raise InputError(
+            f"{root}: the {len(fold)} pairs that are left are all of one fold of the list; cut them anew, such as with "
+            "folds=10"
+        )
     identity = None
     if source.person is not None:
         identity = np.unique([source.person(photo) for photo in names], return_inverse=True)[1]
@@ -161,13 +165,17 @@ def zoom_words(zoom: int) -> str:
     return f"crops scaled to {zoom} pixels, of which the middle is taken"
 
 
-def _folds(source: Listed, folds: int | None) -> NDArray[np.intp]:
+def _folds(source: Listed, folds: int | None, kept: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Folds of the pairs that are kept: those of the list, or as many as are asked for, cut of what is left."""
     listed = source.pairs
-    if source.fold is not None and folds is None:
-        return source.fold
-    if source.by_kind or listed.folds == 1:
-        return stratified_folds(listed.same, folds or FOLDS)
-    return consecutive_folds(len(listed.same), folds or listed.folds or FOLDS)
+    if folds is None and source.fold is not None:
+        return source.fold[kept]
+    same = listed.same if folds is None else listed.same[kept]
+    if source.by_kind or listed.folds == 1 or source.fold is not None:
+        fold = stratified_folds(same, folds or FOLDS)
+    else:
+        fold = consecutive_folds(len(same), folds or listed.folds or FOLDS)
+    return fold[kept] if folds is None else fold
 
 
 def landmarks_of(
