@@ -38,3 +38,6 @@ class MSE(EmbeddingDistillation):
 
     def loss(self, student: Tensor, teacher: Tensor, labels: Tensor) -> Tensor:
         return F.mse_loss(student, teacher)
+
+
+DISTILLATION_LOSSES.preset("hint@tface", "mse")

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facezoo import distributed
@@ -113,6 +114,12 @@ class MapDistillation(DistillationLoss):
     def each(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
         """The losses (b,) of the images, before the weight."""
         raise NotImplementedError
+
+
+def resized(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    """Two maps (B, C, H, W) at the size of the smaller: the larger is averaged."""
+    size = min(student.shape[2], teacher.shape[2]), min(student.shape[3], teacher.shape[3])
+    return F.adaptive_avg_pool2d(student, size), F.adaptive_avg_pool2d(teacher, size)
 
 
 def kinds(specs: Sequence[str]) -> set[Kind]:
