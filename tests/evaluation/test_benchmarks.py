@@ -66,10 +66,12 @@ def test_missing_photos_are_counted_and_named(people):
 def test_pairs_of_missing_photos_can_be_dropped_and_are_counted(people):
     (people / "Bo/Bo_0002.jpg").unlink()
 
-    benchmark = BENCHMARKS.create(f"lfw:root={people},missing=drop")
+    with pytest.raises(InputError, match="the 2 pairs that are left are all of one fold of the list"):
+        BENCHMARKS.create(f"lfw:root={people},missing=drop")
+    benchmark = BENCHMARKS.create(f"lfw:root={people},missing=drop,folds=2")
 
     assert benchmark.notes["pairs dropped"] == "2, because 1 photos are not there"
-    assert benchmark.folds.tolist() == [0, 0]
+    assert benchmark.folds.tolist() == [0, 1]
     assert [photo.name for photo in benchmark.photos] == ["Ada/Ada_0001.jpg", "Ada/Ada_0002.jpg", "Bo/Bo_0001.jpg"]
     assert list(zip(benchmark.left, benchmark.right)) == [(0, 1), (0, 2)]
 
