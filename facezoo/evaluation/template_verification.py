@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.data.pairs import joined
-from facezoo.evaluation.intervals import MATCHED, independent_trials, trial_intervals
+from facezoo.evaluation.intervals import MATCHED, independent_trials
 from facezoo.evaluation.metrics import auc, eer, min_dcf
 from facezoo.evaluation.report import Interval, Mistake, Report
 from facezoo.evaluation.scored_pairs import thinned_roc
 from facezoo.evaluation.template_pairs import border_tally, nearest_points, pair_cosines, sorted_histogram
+from facezoo.evaluation.template_resampling import levels, template_intervals
 from facezoo.evaluation.verification import MISTAKES, far_name, operating_metrics
 from facezoo.types import FloatArray, InputError
 
@@ -40,6 +41,7 @@ def verify_templates(
     resamples: int = 1000,
     seed: int = 0,
     templates: Sequence[str] = (),
+    fars: Sequence[float] = FARS,
 ) -> Report:
     """TAR at FAR of template pairs.
 
@@ -52,6 +54,7 @@ def verify_templates(
         rule: how the threshold for a FAR is chosen.
         resamples, seed: of the bootstrap over identities, which are the templates that genuine pairs connect.
         templates: what those that have `names` are called themselves, (T,).
+        fars: targets, falling.
     """
     identity = joined(left[same], right[same], len(vectors))
     scores = pair_cosines(vectors, left, right)
@@ -62,7 +65,7 @@ def verify_templates(
     genuine, impostor = (kind[np.searchsorted(kind, -np.inf, side="right") :] for kind in (genuine, impostor))
     if not len(genuine) or not len(impostor):
         raise InputError("templates: no pair of one kind could be compared")
-    tallied = border_tally(genuine, impostor, totals, FARS)
+    tallied = border_tally(genuine, impostor, totals, fars)
     metrics: dict[str, float | None] = {"auc": auc(tallied), "eer": eer(tallied), "min_dcf": min_dcf(tallied)}
     words: dict[str, str | int] = {
         "pairs": len(same),
@@ -71,19 +74,19 @@ def verify_templates(
         "threshold rule": FPR_WORDS[rule],
     }
     if rule == "nearest":
-        for far, (tpr, fpr) in zip(FARS, nearest_points(genuine, impostor, totals, FARS)):
+        for far, (tpr, fpr) in zip(fars, nearest_points(genuine, impostor, totals, fars)):
             metrics |= {f"tar@far={far_name(far)}": tpr, f"fmr@far={far_name(far)}": fpr}
     else:
-        points, unmeasurable = operating_metrics(tallied, FARS, _impostor_trials(left, right, same, identity), "person")
+        points, unmeasurable = operating_metrics(tallied, fars, _impostor_trials(left, right, same, identity), "person")
         metrics, words = metrics | points, words | unmeasurable
     curves = {
         "roc": thinned_roc(tallied),
         "histogram": sorted_histogram(genuine, impostor),
     }
-    intervals = _intervals(identity[left[same]], scores[same], metrics, resamples, seed)
+    intervals = _intervals(scores, left, right, same, impostor, identity, metrics, resamples, seed, fars)
     mistakes: tuple[Mistake, ...] = ()
     threshold = next(
-        (t for far in FARS[::-1] if (t := metrics.get(f"threshold@far={far_name(far)}")) is not None), None
+        (t for far in fars[::-1] if (t := metrics.get(f"threshold@far={far_name(far)}")) is not None), None
     )
     if names and threshold is not None:
         chosen = _worst(scores, same, impostor[-min(MISTAKES, len(impostor))])
@@ -100,26 +103,29 @@ def verify_templates(
             for k in chosen
         )
     rows: list[tuple[str | float | None, ...]] = [("FAR", "TAR", "FMR met", "threshold")]
-    rows += [(far, *(metrics.get(f"{kind}@far={far_name(far)}") for kind in KINDS)) for far in FARS]
+    rows += [(far, *(metrics.get(f"{kind}@far={far_name(far)}") for kind in KINDS)) for far in fars]
     return Report("templates", metrics, intervals, curves, words, mistakes, tables={"TAR at FAR": tuple(rows)})
 
 
 def _intervals(
-    identity: NDArray[np.intp],
     scores: FloatArray,
-    metrics: Mapping[str, float | None],
+    left: NDArray[np.integer],
+    right: NDArray[np.integer],
+    same: NDArray[np.bool_],
+    impostor: FloatArray,
+    identity: NDArray[np.intp],
+    metrics: dict[str, float | None],
     resamples: int,
     seed: int,
+    targets: Sequence[float],
 ) -> dict[str, Interval]:
-    """Of the TAR at the thresholds found, by drawing the identities of the genuine pairs (G,)."""
-    found = {f"tar@far={far_name(far)}": metrics.get(f"threshold@far={far_name(far)}") for far in FARS}
-    thresholds = {name: threshold for name, threshold in found.items() if threshold is not None}
-    if not thresholds:
+    """Of TAR and threshold at the FARs measured."""
+    fars = [far for far in targets if metrics.get(f"threshold@far={far_name(far)}") is not None]
+    if not fars or not resamples:
         return {}
-
-    scores = scores.astype(np.float64)  # a threshold just above a float32 score is none in float32
-    hits = {name: scores >= threshold for name, threshold in thresholds.items()}
-    return trial_intervals(hits, identity, "identities at a fixed threshold", resamples, seed)
+    found = levels(scores, left, right, same, impostor, identity, max(fars))
+    people = int((found.genuine_of > 0).sum())
+    return template_intervals(found, metrics, fars, people, resamples, seed)
 
 
 def _impostor_trials(

@@ -10,7 +10,9 @@ from facezoo.evaluation.aggregation import aggregate, halves
 from facezoo.evaluation.ijb import IJB, Gallery
 from facezoo.evaluation.metrics import Sorted, auc, eer, tar_at_far
 from facezoo.evaluation.template_pairs import border_tally, nearest_points, pair_cosines
+from facezoo.evaluation.template_resampling import levels
 from facezoo.evaluation.template_verification import FARS, verify_templates
+from facezoo.evaluation.verification import far_name
 from facezoo.image import write_image
 from facezoo.registry import BENCHMARKS
 from facezoo.types import Contract, InputError, unit
@@ -201,7 +203,7 @@ def test_the_interval_of_a_tar_holds_it_where_scores_tie_at_the_border():
     assert report.metrics["tar@far=1e-1"] == 1 and report.metrics["fmr@far=1e-1"] == 0.1
     strict = verify_templates(vectors, np.zeros(6, bool), left, np.where(right == 4, 3, right), same, [], resamples=200)
     assert strict.metrics["tar@far=1e-1"] == pytest.approx(1 / 3)
-    assert strict.intervals["tar@far=1e-1"].low == 0 and strict.intervals["tar@far=1e-1"].high == 1
+    assert strict.intervals["tar@far=1e-1"].low < 1 / 3 < strict.intervals["tar@far=1e-1"].high
 
 
 def test_one_to_n_is_that_of_a_loop_over_the_probes():
@@ -418,3 +420,47 @@ def test_damaged_lists_are_named(tmp_path, file, content, words):
 def test_a_missing_list_is_named(tree):
     with pytest.raises(InputError, match=r"ijbb_face_tid_mid.txt is neither"):
         BENCHMARKS.create(f"ijb:root={tree},set=ijbb")
+
+
+def crowd(seed, number=120, photos=2, dim=10):
+    """Templates of people, and all their pairs."""
+    rng = np.random.default_rng(seed)
+    person = np.repeat(np.arange(number), photos)
+    vectors = unit(rng.normal(size=(number, dim))[person] + 0.7 * rng.normal(size=(len(person), dim)))
+    left, right = np.triu_indices(len(person), 1)
+    return vectors, np.zeros(len(person), bool), left, right, person[left] == person[right], []
+
+
+def test_resampled_rates_are_those_of_a_sum_over_pairs():
+    """A pair of i and j weighs w_i + w_j - 1, a genuine one of i weighs w_i."""
+    vectors, _, left, right, same, _ = crowd(0, 30)
+    scores = pair_cosines(vectors, left, right)
+    person = np.arange(60) // 2
+    found = levels(scores, left, right, same, np.sort(scores[~same]), person, 0.05)
+    drawn = np.stack([np.bincount(np.random.default_rng(k).integers(30, size=30), minlength=30) for k in range(3)])
+
+    fmr, tar = found.rates(drawn)
+
+    a, b = person[left], person[right]
+    for row, w in enumerate(drawn):
+        for column in range(0, len(found.thresholds), 7):
+            above = scores >= np.float32(found.thresholds[column])
+            weight = (w[a] + w[b] - 1)[~same]
+            assert fmr[row, column] == pytest.approx(weight[above[~same]].sum() / weight.sum(), abs=1e-6)
+            assert tar[row, column] == pytest.approx(w[a[same]][above[same]].sum() / w[a[same]].sum(), abs=1e-6)
+    matches = ~same & (scores >= np.float32(found.thresholds[-1]))
+    cells = np.bincount(a[matches] * 30 + b[matches])
+    assert found.noise[-1] == pytest.approx((cells**2).sum() / matches.sum() ** 2)
+
+
+def test_the_interval_of_a_tar_covers_it_although_few_impostors_set_its_threshold():
+    """12 false matches: at a fixed threshold the interval would hold the TAR of ten times as many people too seldom."""
+    far = 12 / (120 * 119 * 2)
+    truth = verify_templates(*crowd(10_000, 1500), resamples=0, fars=(far,)).metrics[f"tar@far={far_name(far)}"]
+    covered = fixed = 0
+    for trial in range(60):
+        report = verify_templates(*crowd(trial), resamples=200, seed=trial, fars=(far,))
+        found, tar = report.intervals[f"tar@far={far_name(far)}"], report.metrics[f"tar@far={far_name(far)}"]
+        covered += found.low <= truth <= found.high
+        fixed += abs(tar - truth) <= 1.96 * (tar * (1 - tar) / 120) ** 0.5
+    assert covered >= 53 > fixed
