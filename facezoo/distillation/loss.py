@@ -8,7 +8,8 @@ A distillation loss is one of three kinds, by what it sees:
 
 An option is given when the loss is made, instead of being written, if it is one of
 
-- `student_maps`, `teacher_maps`: the shapes (C, H, W) of the maps that it will see, in their order.
+- `student_maps`, `teacher_maps`: the shapes (C, H, W) of the maps that it will see, in their order;
+- `embedding_dim`: of the teacher.
 
 A gradient goes to the student alone. State is buffers, updated in place and in training only, alike on all ranks;
 what is learnt on the side (an adapter) is parameters, which DistributedDataParallel averages.

@@ -57,6 +57,7 @@ class Distillation(Mode):
         self.stages = _common(self._maps, teacher) if self._maps else []
         self.distillation = create_distillation(
             distillation,
+            embedding_dim=teacher.embedding_dim,
             student_maps=[self._maps.shapes[stage] for stage in self.stages] if self._maps else [],
             teacher_maps=[teacher.map_shapes[stage] for stage in self.stages],
         )

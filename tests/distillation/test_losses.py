@@ -232,3 +232,22 @@ def test_thresholds_start_from_the_first_batch_and_rest_in_evaluation():
     torch.testing.assert_close(loss.teacher_anchors[:3], hardest(teacher))
     loss.eval()(batches[0], teacher, labels)
     torch.testing.assert_close(loss.student_anchors[:3], moved)
+
+
+def test_a_centred_cosine_takes_off_the_mean_of_all_the_teacher_has_shown():
+    torch.manual_seed(0)
+    common = 4 * torch.randn(6, dtype=torch.float64)
+    shown = [torch.randn(count, 6, dtype=torch.float64) + common for count in (5, 3)]
+    student = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+    loss = create_distillation(["cosine:centred=true,weight=2"], embedding_dim=6).double()["cosine"]
+
+    loss(torch.randn(5, 6, dtype=torch.float64), shown[0], torch.arange(5))
+    found = loss(student, shown[1], torch.arange(3))
+
+    directions = [teacher / teacher.norm(dim=1, keepdim=True) for teacher in shown]
+    mean = torch.cat(directions).mean(0)
+    wanted = 2 - 2 * sum(torch.cosine_similarity(s, t - mean, dim=0) for s, t in zip(student, directions[1])) / 3
+    torch.testing.assert_close(found, wanted)
+    still = loss.eval()(student, shown[1], torch.arange(3))
+    torch.testing.assert_close(still, wanted)
+    torch.testing.assert_close(loss.mean, mean)
