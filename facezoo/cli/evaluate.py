@@ -43,7 +43,7 @@ def evaluate(
     say so (aligned=arcface), raw ones are aligned as the model's contract says.
 
     Args:
-        model: name such as dlib-resnet29, .onnx or .safetensors file, or run folder.
+        model: name such as dlib-resnet29, .onnx or .safetensors file, run folder, or folder of features.
         benchmarks: names with options, such as lfw:root=data/lfw.
         out: also write the reports here, as JSON.
         html: also write one page with the figures and the worst mistakes here.

@@ -74,8 +74,9 @@ def extract(
     if json:
         print_json(asdict(done))
         return
-    rate = f", {done.embedded / done.seconds:.1f} a second" if done.embedded and done.seconds else ""
-    print(f"{out}: {done.photos:,} photos, {done.embedded:,} of them now{rate}")
+    rate = f", {done.embedded / done.seconds:.1f} a second" if done.seconds else ""
+    now = f"{done.embedded:,} of them now{rate}" if done.embedded else "all of them embedded before"
+    print(f"{out}: {done.photos:,} photos, {now}")
     if done.no_face or done.unreadable:
         print(
             f"without an embedding: {done.no_face:,} without a face, {done.unreadable:,} unreadable ({out / FAILURES})"

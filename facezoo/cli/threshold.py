@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from facezoo.cli.app import app, print_json
-from facezoo.cli.models import model_digest
+from facezoo.cli.models import Extraction
 from facezoo.cli.outputs import check_reports
 from facezoo.types import InputError
 
@@ -56,7 +56,7 @@ def threshold(
     extrapolated, and said to be.
 
     Args:
-        model: name such as dlib-resnet29, .onnx or .safetensors file, or run folder.
+        model: name such as dlib-resnet29, .onnx or .safetensors file, run folder, or folder of features.
         folder: one folder of photos for each person.
         fmr: false match rate that must not be exceeded; give it again for more rows, the first one is recommended.
         aligned: the photos are crops already, aligned to this template (arcface).
@@ -80,33 +80,26 @@ def threshold(
         json: print the result as JSON.
     """
     from facezoo import evaluation
-    from facezoo.contract import read_contract, write_contract
-    from facezoo.embedder import load_embedder
+    from facezoo.contract import write_contract
     from facezoo.evaluation.all_pairs import FARS, all_pairs
-    from facezoo.evaluation.features import Features
     from facezoo.evaluation.operating import operating_points, point_rows, shown_cosine
     from facezoo.evaluation.pages import write_html
     from facezoo.evaluation.report import RECOMMENDED
     from facezoo.evaluation.run import told
-    from facezoo.sdk import FaceAnalyzer
 
-    if batch_size < 1:
-        raise InputError(f"--batch-size is {batch_size}, it must be 1 or more")
     check_reports(html, out, write, calibrate)
     targets = tuple(dict.fromkeys(fmr))
     if not targets:
         raise InputError("--fmr: a false match rate is needed, such as 1e-3")
     made = all_pairs(folder, aligned, landmarks, equal, state=state, groups=groups, resamples=resamples, seed=seed)
     made = replace(made, fars=tuple(sorted({*FARS, *targets}, reverse=True)))
-    stated = read_contract(contract) if contract else None
-    embed = load_embedder(model, contract=stated, batch_size=batch_size, device=device, flip=flip)
+    how = Extraction(contract, flip, batch_size, device, detector, features)
+    embed, embeddings_of = how.open(model)
     if write and not Path(model).is_file():
         raise InputError(f"--write: {model} is no model file, .onnx or .safetensors, that could be copied")
     if write and write.suffix != Path(model).suffix:
         raise InputError(f"--write {write}: a copy of {model} ends with {Path(model).suffix}, as the model does")
-    locate = FaceAnalyzer(detector).locate if evaluation.needs_locate(made) else None
-    embeddings_of = Features(features, model_digest(model, embed), detector) if features else evaluation.embed_photos
-    embedded = embeddings_of(made, embed, locate)
+    embedded = embeddings_of(made, embed, how.locate([made]))
     counts = made.count(embedded.embeddings, embedded.failed)
     points = operating_points(counts, targets, resamples, seed)
     first = points[0]

@@ -71,6 +71,16 @@ def test_the_json_has_points_groups_and_the_whole_report(work, threshold):
     assert "a/fnmr@far=1e-2" in found["metrics"]
 
 
+def test_embeddings_that_were_extracted_stand_in_the_place_of_the_model(work, threshold, run, tmp_path):
+    _, printed, _ = threshold("--fmr", "1e-2")
+    crops, given = work / "crops", ["--aligned", "arcface"]
+    contract = ["--contract", work / "contract.toml"]
+    code, _, errors = run("extract", work / "mosaic.onnx", crops, tmp_path / "f", *given, *contract)
+    assert code == 0, errors
+    code, stored, errors = run("threshold", tmp_path / "f", crops, *given, "--resamples", "50", "--fmr", "1e-2")
+    assert code == 0 and stored == printed, errors
+
+
 def test_a_page_a_report_and_a_calibration_are_written(threshold, tmp_path):
     page, out, calibration = tmp_path / "t.html", tmp_path / "t.json", tmp_path / "c.json"
 
