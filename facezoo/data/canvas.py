@@ -96,7 +96,7 @@ class Canvas:
         self.covered = np.zeros(self.shape, np.uint8)
         grey = cast("NDArray[np.uint8]", cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY))
         self.light = _light(grey)[self.top : self.bottom]
-        self.grain = _grain_of(grey)
+        self.grain = grain_of(grey)
 
     def points(self, face: FloatArray) -> FloatArray:
         """Pixels of points (N, 2) in face coordinates, on a head that is turned as this one."""
@@ -236,7 +236,7 @@ _MEDIAN = 0.6745
 """Of |x|, for x from a normal distribution of deviation 1."""
 
 
-def _grain_of(grey: NDArray[np.uint8]) -> float:
+def grain_of(grey: NDArray[np.uint8]) -> float:
     """The deviation of the crop's noise, from the middle of the face; J. Immerkaer 1996."""
     height, width = grey.shape
     side = min(height, width, 64)
