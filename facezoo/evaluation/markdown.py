@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from facezoo.evaluation.pages import metric_words
-from facezoo.evaluation.report import Report, numbers, show, show_interval, shown_table, table_rows
+from facezoo.evaluation.pages import metric_words, worded_table
+from facezoo.evaluation.report import Report, numbers, show, show_interval, table_rows
 from facezoo.files import write_text
 
 
@@ -23,7 +23,7 @@ def to_markdown(reports: Sequence[Report]) -> str:
     for report in reports:
         parts += [f"## {escaped(report.name)}", pipe_table(_metrics(report))]
         for title, rows in report.tables.items():
-            parts += [f"### {escaped(title)}", pipe_table(shown_table(title, rows))]
+            parts += [f"### {escaped(title)}", pipe_table(worded_table(title, rows))]
         parts += ["### Protocol", pipe_table(_words({**report.protocol, "facezoo": report.version}))]
     if contract is not None:
         parts += ["## Model contract", pipe_table(_words(asdict(contract)))]

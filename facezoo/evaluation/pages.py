@@ -14,7 +14,7 @@ from facezoo.evaluation.html import Section, breakable, facts, figure_svg, figur
 from facezoo.evaluation.operating import shown_cosine
 from facezoo.evaluation.photos import Crops, Locate
 from facezoo.evaluation.plots import overlaid_figures, report_figures
-from facezoo.evaluation.report import RECOMMENDED, Mistake, Report, show, show_interval, shown_table, table_rows
+from facezoo.evaluation.report import RECOMMENDED, Mistake, Report, Table, show, show_interval, shown_table, table_rows
 from facezoo.evaluation.run import Benchmark
 from facezoo.files import write_text
 from facezoo.types import Contract
@@ -135,11 +135,17 @@ def report_body(report: Report, pictures: Pictures = _no_picture) -> Markup:
             metrics=[_metric_row(report, name) for name in report.metrics] + _extra_intervals(report),
             level=" / ".join(sorted(levels)),
             methods="; ".join(methods),
-            tables=[(title, grid(shown_table(title, rows))) for title, rows in report.tables.items()],
+            tables=[(title, grid(worded_table(title, rows))) for title, rows in report.tables.items()],
             protocol=facts(_protocol(report)),
             galleries=[(title, [_shown(m, pictures) for m in mistakes]) for title, mistakes in found if mistakes],
         )
     )
+
+
+def worded_table(title: str, rows: Table) -> list[list[str]]:
+    """`shown_table` with the names of metrics in its head as words."""
+    head, *cells = shown_table(title, rows)
+    return [[metric_words(name) for name in head], *cells]
 
 
 def _protocol(report: Report) -> Mapping[str, str | int | float]:

@@ -25,7 +25,9 @@ DET_TICKS = (1e-3, 0.01, 0.05, 0.1, 0.2, 0.4)
 DET_FAR_TICKS = (1e-8, 1e-6, 1e-4, 1e-2, 0.1, 0.4)
 """Those of a figure that reaches below the others; more would overlap."""
 
-RANK_TICKS = (1, 2, 3, 5, 10, 20, 50, 100, 200, 500, 1000)
+LAST_LINEAR = 20
+"""Ranks and sizes up to here stand on a linear axis."""
+
 DET_TOP = 0.5
 LARGEST_FLOOR = 0.01
 SHOWN_THRESHOLDS = ("threshold", "threshold@far=1e-4", "threshold@far=1e-3", "threshold@fpir=1e-2")
@@ -172,16 +174,27 @@ def _rising(lines: Sequence[Line], title: str, over: tuple[str, str], what: str)
         marker = "o" if max(len(line.axis("rate")) for line in lines) <= 20 else None
         for line, style in zip(lines, styles(lines)):
             axes.plot(line.axis(over[0]), line.axis("rate"), marker=marker, ms=3, label=line.label, **style)
-        last = max(float(line.axis(over[0]).max()) for line in lines)
-        if last > 20:
+        every = np.concatenate([line.axis(over[0]) for line in lines])
+        if every.max() > LAST_LINEAR:
             axes.set_xscale("log")
-        if over[0] == "rank":
-            axes.set_xticks([rank for rank in RANK_TICKS if rank <= last], minor=False)
-            axes.set_xticks([], minor=True)
-            axes.xaxis.set_major_formatter(lambda rank, _: f"{rank:g}")
+        axes.set_xticks(_whole_ticks(int(every.min()), int(every.max())))
+        axes.set_xticks([], minor=True)
+        axes.xaxis.set_major_formatter(lambda place, _: f"{place:,.0f}")
         _top_is_one(axes, min(float(line.axis("rate").min()) for line in lines))
         _legend(axes, lines, "best")
         return figure
+
+
+def _whole_ticks(first: int, last: int) -> list[int]:
+    """Whole numbers from `first` to `last`, few enough to be read; by decades where the axis is logarithmic."""
+    if last <= LAST_LINEAR:
+        ticks = [*range(1, last + 1)] if last <= LAST_LINEAR // 2 else [1, *range(5, last + 1, 5)]
+    else:
+        decades = range(len(str(last)))
+        ticks = [digit * 10**power for power in decades for digit in (1, 2, 5)]
+        if sum(first <= tick <= last for tick in ticks) > 7:
+            ticks = [10**power for power in decades]
+    return [tick for tick in ticks if first <= tick <= last]
 
 
 def edc_lines(lines: Sequence[Line]) -> Figure:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -150,7 +150,11 @@ def _is_rate(metric: str) -> bool:
     return metric.rpartition("/")[2].startswith(PERCENT)
 
 
-def shown_table(title: str, rows: Sequence[Sequence[str | int | float | None]]) -> list[list[str]]:
+Table: TypeAlias = Sequence[Sequence[str | int | float | None]]
+"""The first row names the columns, the first column names the rows."""
+
+
+def shown_table(title: str, rows: Table) -> list[list[str]]:
     """The cells of one of a report's tables as people read them.
 
     A column is a rate by its own name; where no name tells, all are by the title. `from` and `to` are the interval

@@ -146,7 +146,9 @@ def test_a_thinned_curve_goes_through_the_point_of_equal_errors():
 def test_ranks_are_whole_numbers_and_covered_lines_are_seen():
     points = {"rank": [1.0, 2.0, 5.0], "rate": [0.5, 0.75, 1.0]}
     axes = cmc_lines([Line("G1", points), Line("G2", points)]).axes[0]
-    assert axes.get_xticks().tolist() == [1, 2, 3, 5]
+    assert axes.get_xticks().tolist() == [1, 2, 3, 4, 5]
+    far = {"rank": [1.0, 50.0], "rate": [0.5, 1.0]}
+    assert cmc_lines([Line("G1", far)]).axes[0].get_xticks().tolist() == [1, 2, 5, 10, 20, 50]
     first, second = axes.get_lines()
     assert (first.get_linestyle(), second.get_linestyle()) == ("-", "--")
     assert first.get_linewidth() > second.get_linewidth()
