@@ -129,7 +129,8 @@ def compare(
             continue
         differences += _differences(models, benchmark, found, known)
         disagreements += _disagreements(models, benchmark, known)
-        notes[benchmark.name] = f"{known[0].metric}: McNemar's exact test; all others: paired {known[0].method}"
+        first = f"{known[0].metric}: McNemar's exact test; all others: " if known[0].independent else ""
+        notes[benchmark.name] = f"{first}paired {known[0].method}"
     return Comparison(
         tuple(models),
         {benchmark.name: tuple(found) for benchmark, found in zip(benchmarks, reports, strict=True)},
@@ -157,10 +158,12 @@ def _differences(
                     # Two models without an error differ in no resample: that is no proof that they are equal.
                     if pair.low < pair.high:
                         interval = Interval(pair.low, pair.high, LEVEL, f"paired {outcomes[0].method}")
-                if name == outcomes[0].metric:
+                if name == outcomes[0].metric and outcomes[0].independent:
                     counted = mcnemar(outcomes[first].right, outcomes[second].right)
                     p = counted.p
                     test = f"McNemar {counted.first_only} : {counted.second_only}"
+                if not test:  # neither resamples nor independent trials
+                    continue
                 found.append(
                     Difference(benchmark.name, name, models[first], models[second], left - right, interval, p, p, test)
                 )

@@ -121,10 +121,7 @@ class IJB:
         """The report for embeddings, not normalised, and the photos without a face; a memory map is read in blocks."""
         rows, lost = self._of_photos(embeddings, failed)
         vectors, gone = self.templates(rows, lost)
-        ids, first = np.unique(self.template, return_index=True)
-        # A template is shown by its first photo.
-        names = [self.photos[photo].name for photo in self.entries[first]] if len(self.photos) else []
-        words = [f"template {number}" for number in ids]
+        names, words = self.names()
         reports = []
         if self.pairs is not None:
             reports.append(
@@ -141,6 +138,18 @@ class IJB:
             tuple(mistake for report in reports for mistake in report.mistakes),
             tables={title: rows for report in reports for title, rows in report.tables.items()},
         )
+
+    def vectors(
+        self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None
+    ) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """As `templates`, for what `score` takes."""
+        return self.templates(*self._of_photos(embeddings, failed))
+
+    def names(self) -> tuple[list[str], list[str]]:
+        """The first photo of each template (T,), by which it is shown, none without photos; and what it is called."""
+        ids, first = np.unique(self.template, return_index=True)
+        names = [self.photos[photo].name for photo in self.entries[first]] if len(self.photos) else []
+        return names, [f"template {number}" for number in ids]
 
     def templates(self, embeddings: Rows, lost: NDArray[np.bool_]) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Unit vectors (T, D) of all templates, by rising id, and which have no photo with a face, (T,)."""
@@ -162,7 +171,7 @@ class IJB:
         """One row for each photo, and those without a face, (N,)."""
         size = len(self.detector)
         lost = np.zeros(len(embeddings), bool) if failed is None else failed
-        if self.flip in ("model", "alone"):
+        if self.flip == "model" or self.flip == "alone":
             due = f"{size} rows are due"
         elif embeddings.ndim == 2 and len(embeddings) == 2 * size:
             apart = np.flatnonzero(~lost[:size] & ~lost[size:])[:16]
@@ -176,7 +185,9 @@ class IJB:
             due = f"{2 * size} rows, or {size} of twice the width, are due with flip={self.flip}"
         if embeddings.ndim != 2 or len(embeddings) != size:
             raise InputError(f"{self.name}: embeddings of shape {embeddings.shape}, {due}")
-        return (embeddings if self.flip in ("model", "alone") else halves(embeddings, self.flip)), lost
+        if self.flip == "model" or self.flip == "alone":
+            return embeddings, lost
+        return halves(embeddings, self.flip), lost
 
     def _identify(
         self, vectors: FloatArray, gone: NDArray[np.bool_], probes: Gallery, names: list[str], templates: list[str]

@@ -204,6 +204,14 @@ def trial_intervals(
     hits: Mapping[str, NDArray[np.bool_]], identity: NDArray[np.intp], over: str, resamples: int, seed: int
 ) -> dict[str, Interval]:
     """Intervals of the shares of hits in trials (T,), of which those of one identity (T,) are drawn together."""
+    measure, ids = trial_measure(hits, identity)
+    return identity_intervals(measure, ids, measure(np.ones(len(ids))), len(ids), over, resamples, seed)
+
+
+def trial_measure(
+    hits: Mapping[str, NDArray[np.bool_]], identity: NDArray[np.intp]
+) -> tuple[Callable[[FloatArray], dict[str, float | None]], NDArray[np.intp]]:
+    """Gives the shares of hits in trials (T,) for a weight of each identity, and those identities."""
     # Their sums are drawn, not the trials, which may be millions.
     ids, code, counts = np.unique(identity, return_inverse=True, return_counts=True)
     sums = np.stack([np.bincount(code, hit, len(ids)) for hit in hits.values()])
@@ -211,5 +219,4 @@ def trial_intervals(
     def measure(weights: FloatArray) -> dict[str, float | None]:
         return dict(zip(hits, (sums @ weights / (counts @ weights)).tolist()))
 
-    shares = dict(zip(hits, (sums.sum(axis=1) / counts.sum()).tolist()))
-    return identity_intervals(measure, ids, shares, len(ids), over, resamples, seed)
+    return measure, ids

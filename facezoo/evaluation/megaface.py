@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,29 @@ TIE_WORDS = {
     "miss": "a mate must score above the distractor of its rank",
     "hit": "FaceX-Zoo: a mate that ties with the distractor of its rank is found",
 }
+
+
+class Ranked(NamedTuple):
+    """The trials (T,), by probe and gallery photo, and what they met.
+
+    Attributes:
+        probe, mate: FaceScrub photos.
+        score: of the mate; -inf without a comparison.
+        ranks: of the mate; one above the largest where it is farther behind.
+        sizes: of distractors, rising.
+        tops: the highest scores of each FaceScrub photo among so many.
+        others: the distractors.
+        lost: photos without a face, (N,).
+    """
+
+    probe: NDArray[np.intp]
+    mate: NDArray[np.intp]
+    score: FloatArray
+    ranks: NDArray[np.intp]
+    sizes: list[int]
+    tops: list[Top]
+    others: Vectors
+    lost: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +127,34 @@ class MegaFace:
 
     def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
         """The report for embeddings (N, D) of any dimension, normalised or not, and the photos without a face (N,)."""
+        found = self.ranked(embeddings, failed)
+        probe, ranks, compared = found.probe, found.ranks, np.isfinite(found.score)
+        rates = _rates(ranks, self.ranks)
+        metrics: dict[str, float | None] = {f"rank{k}": float(rates[k - 1]) for k in range(1, self.ranks + 1)}
+        if not compared.all() and compared.any():
+            metrics["rank1_without_failures"] = float((ranks[compared] == 1).mean())
+        rank1 = [float((self._ranks(top, probe, found.score) == 1).mean()) for top in found.tops]
+        growth = {"size": [float(size) for size in found.sizes], "rate": rank1}
+        noisy = np.zeros(len(self.identity) + self.distractors, bool) if self.noisy is None else self.noisy
+        return Report(
+            self.name,
+            metrics,
+            trial_intervals(self.hits(ranks), self.identity[probe], "identities", self.resamples, self.seed),
+            {
+                "cmc": {"rank": [float(k) for k in range(1, self.ranks + 1)], "rate": rates.tolist()},
+                "growth": growth,
+            },
+            self._protocol(len(probe), len(found.others), found.lost, noisy),
+            self._mistakes(found, probe[(ranks > 1) & compared]),
+            tables=growth_table(growth, "distractors"),
+        )
+
+    def hits(self, ranks: NDArray[np.intp]) -> dict[str, NDArray[np.bool_]]:
+        """Which trials (T,) are found within each rank."""
+        return {f"rank{k}": ranks <= k for k in range(1, self.ranks + 1)}
+
+    def ranked(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Ranked:
+        """What became of every trial."""
         people = len(self.identity)
         first = people * (2 if self.masked else 1)
         if embeddings.ndim != 2 or len(embeddings) != first + self.distractors:
@@ -122,32 +174,7 @@ class MegaFace:
         probe, mate = self.trials()
         score = pair_scores(Vectors(probes), probe, Vectors(gallery), mate)
         score[lost[probe + (people if self.masked else 0)] | lost[mate]] = -np.inf
-        ranks = self._ranks(tops[-1], probe, score)
-        rates = _rates(ranks, self.ranks)
-        metrics: dict[str, float | None] = {f"rank{k}": float(rates[k - 1]) for k in range(1, self.ranks + 1)}
-        compared = np.isfinite(score)
-        if not compared.all() and compared.any():
-            metrics["rank1_without_failures"] = float((ranks[compared] == 1).mean())
-        rank1 = [float((self._ranks(top, probe, score) == 1).mean()) for top in tops]
-        growth = {"size": [float(size) for size in sizes], "rate": rank1}
-        return Report(
-            self.name,
-            metrics,
-            trial_intervals(
-                {f"rank{k}": ranks <= k for k in range(1, self.ranks + 1)},
-                self.identity[probe],
-                "identities",
-                self.resamples,
-                self.seed,
-            ),
-            {
-                "cmc": {"rank": [float(k) for k in range(1, self.ranks + 1)], "rate": rates.tolist()},
-                "growth": growth,
-            },
-            self._protocol(len(probe), len(others), lost, noisy),
-            self._mistakes(tops[-1], others, probe[(ranks > 1) & compared]),
-            tables=growth_table(growth, "distractors"),
-        )
+        return Ranked(probe, mate, score, self._ranks(tops[-1], probe, score), sizes, tops, others, lost)
 
     def _facescrub(self, embeddings: FloatArray, noisy: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
         """Gallery and probe embeddings (F, D): the same photos, or the probes masked."""
@@ -190,23 +217,19 @@ class MegaFace:
             words["failures"] = "trials with such a photo are misses; such distractors are left out"
         return {**words, **self.notes}
 
-    def _mistakes(self, top: Top, others: Vectors, missed: NDArray[np.intp]) -> tuple[Mistake, ...]:
+    def _mistakes(self, found: Ranked, missed: NDArray[np.intp]) -> tuple[Mistake, ...]:
         """The distractors that outrank a mate with the highest scores, each with its probe."""
         if not len(self.photos):
             return ()
-        outranked = np.unique(missed)
-        worst = outranked[np.argsort(-top.scores[outranked, 0], kind="stable")][:MISTAKES]
-        shift = len(self.identity) if self.masked else 0
-        return tuple(
-            Mistake(
-                self.photos[photo + shift].name,
-                self.photos[others.rows[top.places[photo, 0]]].name,
-                False,
-                float(top.scores[photo, 0]),
-                search=True,
-            )
-            for photo in worst
-        )
+        outranked, best = np.unique(missed), found.tops[-1].scores[:, 0]
+        worst = outranked[np.argsort(-best[outranked], kind="stable")][:MISTAKES]
+        return tuple(self.nearest(found, int(photo)) for photo in worst)
+
+    def nearest(self, found: Ranked, probe: int) -> Mistake:
+        """A probe beside the distractor with the highest score."""
+        top, shift = found.tops[-1], len(self.identity) if self.masked else 0
+        other = self.photos[found.others.rows[top.places[probe, 0]]].name
+        return Mistake(self.photos[probe + shift].name, other, False, float(top.scores[probe, 0]), search=True)
 
 
 def _rates(ranks: NDArray[np.intp], largest: int) -> FloatArray:

@@ -10,15 +10,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facezoo.data.pairs import joined
 from facezoo.evaluation.folds import fold_of
 from facezoo.evaluation.identification import Identification
-from facezoo.evaluation.intervals import identity_weights
-from facezoo.evaluation.metrics import Sorted
+from facezoo.evaluation.ijb import IJB
+from facezoo.evaluation.intervals import identity_weights, trial_measure
+from facezoo.evaluation.megaface import MegaFace
+from facezoo.evaluation.metrics import Sorted, tar_at_far
 from facezoo.evaluation.open_set import identification_rates, search_measure
+from facezoo.evaluation.pair_resampling import draw_identities
 from facezoo.evaluation.report import Mistake
 from facezoo.evaluation.run import Embedded
-from facezoo.evaluation.verification import FARS, RULES, Verification, pair_measure
+from facezoo.evaluation.template_pairs import border_tally
+from facezoo.evaluation.template_resampling import levels
+from facezoo.evaluation.template_verification import FARS as TEMPLATE_FARS
+from facezoo.evaluation.template_verification import template_scores
+from facezoo.evaluation.verification import FARS, RULES, Verification, far_name, pair_measure
 from facezoo.types import FloatArray
+
+MAIN_FAR = 1e-4
+"""At which trials of IJB are told right from wrong, where it can be measured."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +45,7 @@ class Outcome:
         weights: those of each resample; the same for all models.
         method: how they are drawn, in words.
         shown: a trial's photos with the model's score.
+        independent: whether single trials are nearly so; else only the resamples say how sure a difference is.
     """
 
     metric: str
@@ -43,6 +55,7 @@ class Outcome:
     weights: Callable[[], Iterator[FloatArray]]
     method: str
     shown: Callable[[int], Mistake]
+    independent: bool = True
 
 
 @singledispatch
@@ -102,4 +115,69 @@ def _of_searches(benchmark: Identification, embedded: Embedded) -> Outcome:
         lambda: identity_weights(identity, identity, benchmark.resamples, benchmark.seed),
         f"bootstrap over identities of the probes, {benchmark.resamples} resamples, seed {benchmark.seed}, percentile",
         shown,
+    )
+
+
+@outcome.register
+def _of_distractors(benchmark: MegaFace, embedded: Embedded) -> Outcome:
+    """Right is a trial whose mate scores above all distractors."""
+    found = benchmark.ranked(embedded.embeddings, embedded.failed)
+    nearest = found.tops[-1].scores[found.probe, 0]
+    compared = np.isfinite(found.score)
+    gap = np.where(compared, found.score, 0) - nearest
+    away = np.where(compared, gap / ((gap[compared].std() if compared.any() else 0.0) or 1.0), -np.inf)
+    measure, people = trial_measure(benchmark.hits(found.ranks), benchmark.identity[found.probe])
+    return Outcome(
+        "rank1",
+        found.ranks == 1,
+        away,
+        measure,
+        lambda: identity_weights(people, people, benchmark.resamples, benchmark.seed),
+        f"bootstrap over identities, {benchmark.resamples} resamples, seed {benchmark.seed}, percentile",
+        lambda trial: benchmark.nearest(found, int(found.probe[trial])),
+        independent=False,
+    )
+
+
+@outcome.register
+def _of_templates(benchmark: IJB, embedded: Embedded) -> Outcome | None:
+    """Right is a genuine pair of templates that is accepted at the model's own threshold for an FAR of 1e-4, or for the
+    strictest that can be measured. None without pairs, and by the scripts' rule, which has no threshold."""
+    if benchmark.pairs is None or benchmark.fpr_rule == "nearest":
+        return None
+    left, right, same = benchmark.pairs
+    impostors = int((~same).sum())
+    fars = [far for far in TEMPLATE_FARS if far * impostors >= 1]
+    if not fars:
+        return None
+    far = MAIN_FAR if MAIN_FAR in fars else fars[-1]
+    vectors, gone = benchmark.vectors(embedded.embeddings, embedded.failed)
+    scores = template_scores(vectors, gone, left, right)
+    impostor, theirs = np.sort(scores[~same & np.isfinite(scores)]), scores[same].astype(np.float64)
+    compared = np.isfinite(theirs)
+    tallied = border_tally(np.sort(scores[same & np.isfinite(scores)]), impostor, (len(theirs), impostors), [far])
+    threshold = tar_at_far(tallied, far).threshold
+    found = levels(scores, left, right, same, impostor, joined(left[same], right[same], len(vectors)), fars[0])
+    names, templates = benchmark.names()
+    sides = left[same], right[same]
+
+    def measure(drawn: FloatArray) -> dict[str, float | None]:
+        rates = found.rates(drawn[None])
+        return {f"tar@far={far_name(far)}": float(found.points(*rates, far)[0][0]) for far in fars}
+
+    def shown(trial: int) -> Mistake:
+        a, b = (int(side[trial]) for side in sides)
+        score = float(theirs[trial]) if compared[trial] else None
+        return Mistake(names[a], names[b], True, score, of=(templates[a], templates[b]))
+
+    return Outcome(
+        f"tar@far={far_name(far)}",
+        theirs >= threshold,
+        (theirs - threshold) / (theirs[compared].std() or 1.0),
+        measure,
+        lambda: draw_identities(len(found.impostor_of), benchmark.resamples, benchmark.seed),
+        f"bootstrap over identities with their impostors, {benchmark.resamples} resamples, seed {benchmark.seed}, "
+        "percentile",
+        shown,
+        independent=False,
     )

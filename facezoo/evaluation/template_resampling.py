@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.evaluation.intervals import LEVEL, error_bound
+from facezoo.evaluation.pair_resampling import draw_identities
 from facezoo.evaluation.report import Interval
 from facezoo.evaluation.verification import far_name
 from facezoo.types import FloatArray
@@ -159,13 +161,10 @@ def template_intervals(
         people: identities with a genuine pair, for a TAR without an error or without a success.
         resamples, seed: of the bootstrap.
     """
-    size = len(found.impostor_of)
-    generator = np.random.default_rng(seed)
+    draws = draw_identities(len(found.impostor_of), resamples, seed)
     parts = []
-    for start in range(0, resamples, BATCH):
-        number = min(BATCH, resamples - start)
-        drawn = np.stack([np.bincount(generator.integers(size, size=size), minlength=size) for _ in range(number)])
-        parts.append(found.rates(drawn))
+    while some := list(itertools.islice(draws, BATCH)):
+        parts.append(found.rates(np.stack(some)))
     fmr, tar = (np.concatenate(part) for part in zip(*parts))
     plain = found.plain
     variance = fmr.var(axis=0)

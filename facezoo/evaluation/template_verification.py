@@ -57,9 +57,7 @@ def verify_templates(
         fars: targets, falling.
     """
     identity = joined(left[same], right[same], len(vectors))
-    scores = pair_cosines(vectors, left, right)
-    if gone.any():
-        scores[gone[left] | gone[right]] = -np.inf
+    scores = template_scores(vectors, gone, left, right)
     genuine, impostor = np.sort(scores[same]), np.sort(scores[~same])
     totals = len(genuine), len(impostor)
     genuine, impostor = (kind[np.searchsorted(kind, -np.inf, side="right") :] for kind in (genuine, impostor))
@@ -105,6 +103,16 @@ def verify_templates(
     rows: list[tuple[str | float | None, ...]] = [("FAR", "TAR", "FMR met", "threshold")]
     rows += [(far, *(metrics.get(f"{kind}@far={far_name(far)}") for kind in KINDS)) for far in fars]
     return Report("templates", metrics, intervals, curves, words, mistakes, tables={"TAR at FAR": tuple(rows)})
+
+
+def template_scores(
+    vectors: FloatArray, gone: NDArray[np.bool_], left: NDArray[np.integer], right: NDArray[np.integer]
+) -> FloatArray:
+    """Scores (P,) float32 of pairs of templates; -inf where one of them (T,) is gone."""
+    scores = pair_cosines(vectors, left, right)
+    if gone.any():
+        scores[gone[left] | gone[right]] = -np.inf
+    return scores
 
 
 def _intervals(

@@ -11,6 +11,8 @@ from facezoo.evaluation.all_pairs import AllPairs
 from facezoo.evaluation.comparison import Comparison, compare, difference_rows, side_by_side, write_comparison
 from facezoo.evaluation.comparison_page import comparison_markdown, comparison_page
 from facezoo.evaluation.identification import Identification
+from facezoo.evaluation.ijb import IJB
+from facezoo.evaluation.megaface import MegaFace
 from facezoo.evaluation.outcomes import outcome
 from facezoo.evaluation.run import Embedded
 from facezoo.evaluation.significance import holm, mcnemar
@@ -158,3 +160,61 @@ def test_what_cannot_be_compared_is_one_sentence():
         compared([pairs()], good=model(0.4))
     with pytest.raises(InputError, match="two benchmarks have one name"):
         compared([pairs(), pairs()], good=model(0.4), bad=model(1.4))
+
+
+def template_set(**options):
+    """Templates of one photo each, all compared."""
+    left, right = np.triu_indices(len(IDENTITY), 1)
+    each = np.arange(len(IDENTITY))
+    parts = each, each, each, np.ones(len(each)), (left, right, IDENTITY[left] == IDENTITY[right])
+    return IJB("ijb", photos(), *parts, resamples=60, **options)
+
+
+def test_templates_are_tested_at_each_models_own_threshold():
+    made = template_set()
+    one, other = model(0.4), model(1.0, 3)
+    comparison = compared([made], good=one, bad=other)
+
+    found = {each.metric: each for each in comparison.differences}
+    metrics = [report.metrics for report in comparison.reports["ijb"]]
+    assert {"tar@far=1e-4", "tar@far=1e-2"} <= set(found)
+    for name, each in found.items():
+        assert each.value == pytest.approx(metrics[0][name] - metrics[1][name])
+        assert each.test == "bootstrap"  # pairs share templates and people
+    assert found["tar@far=1e-2"].interval.low > 0 and found["tar@far=1e-2"].significant
+    trials = outcome(made, other)
+    assert trials.right.mean() == pytest.approx(metrics[1]["tar@far=1e-4"])
+    assert comparison.disagreements[0].mistake.of[0].startswith("template")
+    assert outcome(template_set(fpr_rule="nearest"), one) is None
+
+
+def test_trials_among_distractors_are_paired():
+    strangers = 40
+    generator = np.random.default_rng(5)
+    more = [Photo(f"stranger{k}", b"") for k in range(strangers)]
+    made = MegaFace("mega", [*photos(), *more], IDENTITY, strangers, resamples=60)
+
+    def among(spread, seed):
+        known = model(spread, seed).embeddings
+        rows = np.concatenate([known, generator.normal(size=(strangers, known.shape[1]))])
+        return Embedded(rows, np.zeros(len(rows), bool))
+
+    one, other = among(0.3, 1), among(1.4, 3)
+    comparison = compared([made], good=one, bad=other)
+    found = {each.metric: each for each in comparison.differences}
+    assert {"rank1", "rank10"} <= set(found) and found["rank1"].test == "bootstrap"
+    assert found["rank1"].significant and found["rank1"].interval.low > 0
+    assert outcome(made, other).right.mean() == pytest.approx(comparison.reports["mega"][1].metrics["rank1"])
+    shown = comparison.disagreements[0]
+    assert shown.mistake.right.startswith("stranger") and shown.mistake.search
+
+
+def test_without_resamples_dependent_trials_are_not_tested():
+    made = replace(template_set(), resamples=0)
+    assert not compared([made], good=model(0.4), bad=model(1.0, 3)).differences
+
+
+def test_two_models_without_an_error_have_no_empty_interval():
+    comparison = compared([searches()], first=model(0.0), second=model(0.0, 2))
+    found = next(each for each in comparison.differences if each.metric == "rank1")
+    assert (found.value, found.interval, found.p) == (0, None, 1)
