@@ -7,11 +7,11 @@ https://doi.org/10.1214/aos/1176343003.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import minimize_scalar
 
 from facezoo.evaluation.intervals import LEVEL
 from facezoo.evaluation.pair_counts import PairCounts
@@ -23,6 +23,7 @@ PEAKS = 500
 """Highest impostor scores that are fitted: few enough to be the tail, enough to show its shape."""
 
 FEWEST = 50
+STEPS = 40
 
 
 @dataclass(frozen=True)
@@ -92,12 +93,30 @@ def fit_pareto(excesses: ArrayLike, weights: ArrayLike | None = None) -> tuple[f
     grid = np.concatenate([np.linspace(lowest, 0, 60), np.geomspace(1e-3, 100, 60) / mean])
     costs = [cost(ratio) for ratio in grid]
     best = int(np.argmin(costs))
-    found = minimize_scalar(cost, bounds=(grid[max(0, best - 1)], grid[min(len(grid) - 1, best + 1)]), method="bounded")
-    ratio = float(found.x) if found.fun < costs[best] else float(grid[best])
+    ratio = _lowest(cost, float(grid[max(0, best - 1)]), float(grid[min(len(grid) - 1, best + 1)]))
+    if cost(ratio) > costs[best]:
+        ratio = float(grid[best])
     if abs(ratio) * mean < 1e-8:
         return 0.0, mean
     shape = shape_at(ratio)
     return shape, shape / ratio
+
+
+def _lowest(cost: Callable[[float], float], low: float, high: float) -> float:
+    """Where a function with one minimum, and infinite beside what is possible, has it: golden section."""
+    golden = (math.sqrt(5) - 1) / 2
+    first, second = high - golden * (high - low), low + golden * (high - low)
+    costs = [cost(first), cost(second)]
+    for _ in range(STEPS):
+        if costs[0] <= costs[1]:
+            high, second, costs[1] = second, first, costs[0]
+            first = high - golden * (high - low)
+            costs[0] = cost(first)
+        else:
+            low, first, costs[0] = first, second, costs[1]
+            second = low + golden * (high - low)
+            costs[1] = cost(second)
+    return (low + high) / 2
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,13 @@ def test_the_fit_of_a_tail_is_that_of_scipy_and_of_the_truth(shape):
     assert fit_pareto(values, np.full(4000, 3.0)) == pytest.approx(found, abs=1e-4)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("values", [[0.0, 1.0], [1.0] * 60, [1e-9, 1.0, 1.0, 1.0], np.geomspace(1e-6, 1e6, 50)])
+def test_a_fit_at_the_edge_of_what_is_possible_gives_no_warning(values):
+    shape, scale = fit_pareto(values)
+    assert -0.5 <= shape <= 1 and scale > 0
+
+
 @pytest.mark.parametrize("shape", [-0.2, 0.0, 0.2])
 def test_threshold_and_rate_of_a_tail_are_inverse(shape):
     tail = Pareto(0.4, 1e-3, shape, 0.05)
