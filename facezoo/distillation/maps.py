@@ -14,7 +14,7 @@ from facezoo.distillation.loss import Shape
 
 
 class Maps:
-    """What the stages of a network give: its map at each halving of the crop, 1 for half its sides, 2 for a quarter, ...
+    """What the stages of a network give: its map at each halving of the crop, 1 for half its sides, 2 for a quarter.
 
     What a map is follows from its size alone, so that any network has some: a module's output (B, C, H, W),
     (B, H, W, C) or tokens (B, H W, C) whose sides are those of the crop divided by nearly a power of two. The coarsest
@@ -29,7 +29,7 @@ class Maps:
     """
 
     def __init__(self, network: nn.Module) -> None:
-        self.network, self.size = network, tuple(network.input_size)
+        self.network, self.size = network, tuple(network.input_size)  # type: ignore[arg-type]
         self._found: dict[int, Tensor] = {}
         self._collecting = False
         sources = _sources(_calls(network, self.size))
