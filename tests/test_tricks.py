@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -148,3 +151,39 @@ def test_a_template_that_the_crops_do_not_show_or_the_size_does_not_fit_is_refus
         Trainer(config(faces, **changes), tmp_path / "one")
     with pytest.raises(InputError, match="is a part of 'arcface' of the shape 60 x 112, a crop of 32 x 32 is not"):
         Trainer(config(faces, model={"template": "arcface-upper"}), tmp_path / "two")
+
+
+def test_ranks_draw_one_share_and_find_one_set_of_statistics():
+    script = Path(__file__).parent / "tricks_ranks.py"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (shares, seen, found), (other_shares, other_seen, other_found) = json.loads(done.stdout)
+
+    assert shares == other_shares and len(set(shares)) == 3
+    assert found == other_found and seen != other_seen
+    np.testing.assert_allclose(found, (np.array(seen) + other_seen) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "backbone",
+    ["vit_t:input_size=36,drop_path=0.2", "timm:vit_tiny_patch16_224,input_size=32,drop_path=0.2,output=pool"],
+)
+def test_the_transformer_recipe_trains(faces, tmp_path, backbone):
+    settings = config(
+        faces,
+        model={"backbone": backbone, "loss": "label_smoothing"},
+        optim={"name": "adamw", "lr": 0.0005, "weight_decay": 0.05, "clip_norm": 5.0, "ema": 0.9},
+        schedule={"name": "cosine", "warmup_epochs": 1, "final": 0.01},
+        train={"epochs": 4, "save_every": 0},
+    )
+    trainer = Trainer(settings, tmp_path)
+    shares = [
+        m.share if hasattr(m, "share") else m.drop_prob
+        for m in trainer.backbone.modules()
+        if "DropPath" in str(type(m))
+    ]
+    assert max(shares) == pytest.approx(0.2)
+    trainer.run()
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert np.mean([line["loss"] for line in lines[-3:]]) < lines[0]["loss"] and lines[0]["lr"] < lines[2]["lr"]

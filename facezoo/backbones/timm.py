@@ -30,6 +30,7 @@ class Timm(nn.Module):
         input_size: pixels of a crop's sides, or (height, width).
         dropout: before the last linear map of `flatten` and `pool`.
         pretrained: start from timm's ImageNet weights, which timm downloads.
+        drop_path: share of the last block's crops that go around it in training, of networks that have it.
 
     Raises:
         InputError: timm has no such network, or it does not take the size.
@@ -44,6 +45,7 @@ class Timm(nn.Module):
         input_size: Size = 112,
         dropout: float = 0.0,
         pretrained: bool = False,
+        drop_path: float = 0.0,
     ) -> None:
         super().__init__()
         import timm
@@ -60,7 +62,11 @@ class Timm(nn.Module):
         fixed = facts is not None and facts.fixed_input_size
         if fixed and stem == "halve":
             raise InputError(f"timm: {model} is built for its crop size and keeps its stem; leave stem=halve out")
+        if not 0 <= drop_path < 1:
+            raise InputError(f"timm: drop_path is {drop_path}, it must be at least 0 and below 1")
         size: dict[str, Any] = {"img_size": self.input_size} if fixed else {}
+        if drop_path:
+            size["drop_path_rate"] = drop_path
         try:
             self.body: Any = timm.create_model(model, pretrained=pretrained, num_classes=0, **size)
             if stem == "halve" or (stem == "auto" and not fixed and self._ends_small()):
