@@ -55,7 +55,8 @@ def area(*rings: FloatArray) -> NDArray[np.float32]:
         for ring in rings
     ]
     cv2.fillPoly(filled, fixed, 255, cv2.LINE_8, SUBPIXEL)
-    return cv2.resize(filled, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    small = cv2.resize(filled, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return small.astype(np.float32) * np.float32(1 / 255)
 
 
 def within(coverage: NDArray[np.float32]) -> NDArray[np.float32]:

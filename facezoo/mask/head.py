@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +35,7 @@ AXIS = 1.08
 SMOOTHING = 1e-3
 """Of the skin: nostrils and lips vanish."""
 
-NECK_RADIUS, NECK_BACK = 0.74, 1.25
+NECK_RADIUS, NECK_BACK = 0.86, 1.25
 """Of the neck, and how far behind the nasion its axis lies."""
 
 
@@ -77,7 +78,7 @@ def head() -> Head:
 
 
 @lru_cache(maxsize=1)
-def _surface():  # type: ignore[no-untyped-def]
+def _surface() -> Any:
     """A smooth function from face places to head coordinates."""
     from scipy.interpolate import RBFInterpolator
 

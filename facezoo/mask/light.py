@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -92,7 +93,7 @@ def measure(image: Image, mesh: FloatArray, pose: Pose, upper: bool = False) -> 
     low, high = np.clip(low, 0, size - 2), np.clip(high, 2, size)
     low = np.minimum(low, high - 2)
     window = image[low[1] : high[1], low[0] : high[0]]
-    grey = cv2.cvtColor(np.ascontiguousarray(window), cv2.COLOR_RGB2GRAY)
+    grey: Any = cv2.cvtColor(np.ascontiguousarray(window), cv2.COLOR_RGB2GRAY)
     ratio = min(1.0, CELLS / max(2 * pose.unit, 1.0))
     small_size = (max(2, round(window.shape[1] * ratio)), max(2, round(window.shape[0] * ratio)))
     small = cv2.resize(window, small_size, interpolation=cv2.INTER_AREA)

@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from facezoo.mask import drawing
 from facezoo.mask.head import EAR, head
@@ -70,15 +71,15 @@ def _stretched(places: FloatArray, inner: FloatArray, fit: Fit) -> FloatArray:
     """(R, C, 3) head coordinates of a cloth over face places (R, C, 2), `inner` (R, C) from its rim."""
     rows, columns = places.shape[:2]
     skin = head().skin(places.reshape(-1, 2)).reshape(rows, columns, 3)
-    smooth = cv2.GaussianBlur(skin, (0, 0), 2.0, borderType=cv2.BORDER_REPLICATE)
-    outward = normals(smooth)
+    smooth: FloatArray = cv2.GaussianBlur(skin, (0, 0), 2.0, borderType=cv2.BORDER_REPLICATE)
+    outward = normals(np.asarray(smooth, float))
     share = drawing.step(inner, 0.0, TAUT)
     rise = hull_above(skin, outward, inner > 0)
     lift = fit.gap + share * (fit.taut * rise + fit.bulge * np.sqrt(share))
     return skin + cv2.GaussianBlur(lift, (0, 0), 1.2)[..., None] * outward
 
 
-def hull_above(skin: FloatArray, outward: FloatArray, inside: FloatArray) -> FloatArray:
+def hull_above(skin: FloatArray, outward: FloatArray, inside: NDArray[np.bool_]) -> FloatArray:
     """(R, C): how far above the skin the convex hull of the covered skin lies, along the normals."""
     from scipy.spatial import ConvexHull
 

@@ -21,7 +21,7 @@ ROWS, COLUMNS = 22, 31
 TEXTURE = 384
 """Side of the texture, pixels."""
 
-COLLAR = 2.9
+COLLAR = 2.4
 """Height of the lower edge, head coordinates."""
 
 
@@ -42,10 +42,10 @@ class Gaiter(Recipe):
         top = rng.uniform(0.14, 0.32)
         down, _ = np.mgrid[0 : 1 : TEXTURE * 1j, -1 : 1 : TEXTURE * 1j]
         height = 5.0 * clouds(rng, down.shape, (9, 2.5), 2) * step(down, 0.05, 0.5)
-        height += 7.0 * clouds(rng, down.shape, (16, 2), 1) * step(down, 0.45, 0.7)
+        height += 3.5 * clouds(rng, down.shape, (13, 2.5), 2) * step(down, 0.45, 0.7)
         height += 1.5 * step(down, 0.0, 0.02) - 1.0 * bell(down, 0.035, 0.006)
         shade = emboss(height, 0.8) * weave(rng, down.shape, 0.025) * (0.85 + 0.15 * step(down, 0, 0.015))
-        edge = step(down, 0.0, 0.008)
+        edge = step(down, 0.0, 0.008) * step(1 - down, 0.0, 0.03)
         texture = rgba(color, shade, np.broadcast_to(edge, down.shape))
         return Template(f"gaiter:color={name}", (Part(_tube(top), texture),))
 

@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
+from facezoo.files import whole_file
 from facezoo.mask.drawing import SIDE, from_pixels, varied
 from facezoo.mask.shell import Fit, shell, straps
 from facezoo.mask.template import Recipe, Template, Texture
@@ -19,6 +20,9 @@ from facezoo.types import FloatArray, InputError
 
 SMALLEST, LARGEST = 64, 4096
 """Pixels a side of a template's file."""
+
+INNER = 0.03
+"""Straps begin so far within the corner, face places."""
 
 LEAST = 0.005
 """Share of the layout that a template covers at least."""
@@ -89,6 +93,12 @@ def read_texture(path: Path) -> Texture:
     return np.dstack([carried_on(weighted[..., :3], alpha / 255), np.clip(np.rint(alpha), 0, 255).astype(np.uint8)])
 
 
+def write_texture(path: Path, texture: Texture) -> None:
+    """Write a template's picture, whole or not at all."""
+    with whole_file(path) as temporary:
+        Pillow.fromarray(texture).save(temporary, format="PNG")
+
+
 def carried_on(colors: FloatArray, alpha: FloatArray) -> Texture:
     """RGB (H, W, 3) uint8 of colours that are multiplied by their coverage, those beside it from the nearest."""
     sigma, filled, weight = 1.0, colors.copy(), alpha.copy()
@@ -103,9 +113,8 @@ def carried_on(colors: FloatArray, alpha: FloatArray) -> Texture:
 def _corners(texture: Texture) -> tuple[list[tuple[float, float]], tuple[float, float, float]]:
     """Where the loops are sewn on, on the right side, and the rim's colour."""
     rows, columns = np.nonzero(texture[..., 3] > 127)
+    found = [int((columns - rows).argmax()), int((columns + rows).argmax())]
+    ends = [from_pixels(np.array([columns[k], rows[k]])) - (INNER, 0) for k in found]
     outer = columns > np.quantile(columns, 0.97)
-    top, bottom = np.quantile(rows[outer], (0.1, 0.9))
-    right = float(np.quantile(columns, 0.985))
-    ends = [from_pixels(np.array([right, row])) for row in (top, bottom)]
     color = np.median(texture[rows[outer], columns[outer], :3], axis=0)
     return [(float(a), float(b)) for a, b in ends], (float(color[0]), float(color[1]), float(color[2]))

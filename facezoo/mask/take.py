@@ -1,0 +1,200 @@
+"""A mask taken off a photo of somebody who wears it, as a template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo.mask import drawing
+from facezoo.mask.finder import Finder
+from facezoo.mask.light import GAMMA, measure
+from facezoo.mask.pose import Pose, following
+from facezoo.mask.shell import Fit, normals, shell
+from facezoo.mask.template import Texture
+from facezoo.mask.wearables.surgical import outline
+from facezoo.types import FloatArray, Image, InputError
+
+SEEN = 0.5
+"""The least cosine to the viewer from which a place of the mask can be read from the photo."""
+
+ROUNDS = 5
+"""Of GrabCut (https://doi.org/10.1145/1015706.1015720)."""
+
+LIKE_SKIN = 28.0
+"""Levels of 255 by which some channel of cloth and skin differs at least."""
+
+STRAP = 0.11
+"""Narrower bands of cloth are straps, between face places."""
+
+ROUND = 0.018
+"""Corners of the rim are rounded so much, between face places."""
+
+LEAST, MOST = 0.05, 0.32
+"""Share of the layout that a mask covers."""
+
+RIM = 0.04
+"""Width of the band along the rim in which coverage is fractional, between face places."""
+
+FEWEST = 40.0
+"""Pixels of half a face's width that a photo needs to have."""
+
+
+@dataclass(frozen=True, eq=False)
+class Unrolled:
+    """A photo in the layout.
+
+    Attributes:
+        colors: (SIDE, SIDE, 3) uint8.
+        facing: (SIDE, SIDE), cosine between the surface's normal and the direction to the viewer, 0 beside the photo.
+        normal: (SIDE, SIDE, 3).
+    """
+
+    colors: Image
+    facing: FloatArray
+    normal: FloatArray
+
+
+def take(image: Image, mesh: FloatArray) -> Texture:
+    """The mask on a face as a template's texture (SIDE, SIDE, 4), in even light.
+
+    Cloth is told from skin by their colours (GrabCut in the unrolled photo); what the photo does not show is filled
+    from the other side.
+
+    Raises:
+        InputError: the face is too small, or nothing like a mask is found on it.
+    """
+    pose = Pose.of(mesh)
+    if pose.unit < FEWEST:
+        raise InputError(f"mask: the face is {2 * pose.unit:.0f} pixels wide; {2 * FEWEST:.0f} or more are needed")
+    photo = unroll(image, pose)
+    covered = _cloth(photo)
+    light = measure(image, np.asarray(mesh, float), pose, upper=True)
+    relative = light.on(photo.normal)[..., None] * light.exposure * light.cast
+    even = photo.colors / np.maximum(relative, 0.05) ** (1 / GAMMA)
+    weight = np.clip((photo.facing - SEEN) / 0.35, 0, 1) + 1e-4
+    other = weight[:, ::-1] * _agreement(covered, weight)
+    colors = (even * weight[..., None] + even[:, ::-1] * other[..., None]) / (weight + other)[..., None]
+    alpha = (covered * weight + covered[:, ::-1] * other) / (weight + other)
+    filled = _matted(_one_piece(alpha > 0.5), colors)
+    return np.dstack([np.clip(np.rint(colors), 0, 255), np.rint(filled * 255)]).astype(np.uint8)
+
+
+def taken(image: Image, finder: Finder, name: str) -> Texture:
+    """The mask of the largest face in a photo that wears one.
+
+    Raises:
+        InputError: there is no face, or none with a mask; why the largest has none.
+    """
+    why = f"{name}: no face was found"
+    for number, mesh in enumerate(finder(image)):
+        try:
+            return take(image, mesh)
+        except InputError as error:
+            why = f"{name}: {error}" if number == 0 else why
+    raise InputError(why)
+
+
+def unroll(image: Image, pose: Pose) -> Unrolled:
+    """The photo in the layout, as if cloth were stretched over the lower face."""
+    region = drawing.area(outline(-0.35, (1.12, -0.2), (1.1, 0.9), 1.3))
+    lying = shell(drawing.rgba((255, 255, 255), 1.0, region), Fit(taut=0.8, bulge=0.02))
+    rows, columns = np.nonzero(region > 0)
+    top, left, bottom, right = rows.min(), columns.min(), rows.max(), columns.max()
+    grid = pose.place(lying.grid.reshape(-1, 3), following(lying.grid.reshape(-1, 3))).reshape(lying.grid.shape)
+    facing = normals(grid).astype(np.float32)
+    size = (int(right - left + 1), int(bottom - top + 1))
+    place = _spread(grid.astype(np.float32), size)
+    normal = np.zeros((*region.shape, 3), np.float32)
+    normal[top : bottom + 1, left : right + 1] = _spread(facing, size)
+    normal[..., 2] -= 1e-6
+    normal /= np.linalg.norm(normal, axis=-1, keepdims=True)
+    inside = ((place[..., :2] >= 0) & (place[..., :2] <= np.array(image.shape[1::-1]) - 1)).all(axis=-1)
+    colors = np.zeros((*region.shape, 3), np.uint8)
+    colors[top : bottom + 1, left : right + 1] = cv2.remap(
+        image, place[..., 0], place[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    seen = np.zeros(region.shape, np.float32)
+    seen[top : bottom + 1, left : right + 1] = np.clip(-normal[top : bottom + 1, left : right + 1, 2], 0, 1) * inside
+    return Unrolled(colors, seen * (region > 0), normal)
+
+
+def _spread(grid: FloatArray, size: tuple[int, int]) -> FloatArray:
+    """Values (R, C, K) of a grid's corners over size (width, height), the first and the last at the border."""
+    rows, columns = grid.shape[:2]
+    x, y = np.meshgrid(
+        np.linspace(0, columns - 1, size[0], dtype=np.float32), np.linspace(0, rows - 1, size[1], dtype=np.float32)
+    )
+    return cv2.remap(np.ascontiguousarray(grid), x, y, cv2.INTER_LINEAR)
+
+
+def _cloth(photo: Unrolled) -> NDArray[np.float32]:
+    """(SIDE, SIDE) 0 or 1: where there is cloth."""
+    a, b = drawing.places()
+    seen = photo.facing > SEEN
+    likely = drawing.area(outline(0.2, (0.8, 0.35), (0.76, 0.72), 1.08)) > 0.5
+    surely = (np.abs(a) < 0.22) & (b > 0.5) & (b < 0.85)
+    bare = (b < 0.02) | (np.abs(a) > 1.0) | (b > 1.25)
+    marks = np.where(likely, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+    marks[surely & seen] = cv2.GC_FGD
+    marks[bare | ~seen] = cv2.GC_BGD
+    if not ((marks == cv2.GC_FGD).any() and (marks == cv2.GC_BGD).any()):
+        raise InputError("mask: the mouth cannot be seen in the photo; take one from the front")
+    smooth = cv2.bilateralFilter(photo.colors, 7, 30, 5)
+    cv2.setRNGSeed(0)
+    cv2.grabCut(smooth, marks, None, np.zeros((1, 65)), np.zeros((1, 65)), ROUNDS, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
+    cloth = ((marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)).astype(np.uint8)
+    cloth = cv2.morphologyEx(cloth, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    # Straps go, or the cheek between them would be taken for a hole in the cloth.
+    strap = 2 * round(STRAP / drawing.PIXEL / 2) + 1
+    cloth = cv2.morphologyEx(cloth, cv2.MORPH_OPEN, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (strap, strap)))
+    count, labels, _, _ = cv2.connectedComponentsWithStats(cloth)
+    inner = labels[surely & seen]
+    if count < 2 or not (inner > 0).any():
+        raise InputError("mask: no cloth was told from the skin over the mouth; is a mask worn, and in another colour?")
+    piece = (labels == np.bincount(inner[inner > 0]).argmax()).astype(np.uint8)
+    filled = _one_piece(piece > 0)
+    skin, cloth_color = (np.median(smooth[where & seen], axis=0) for where in ((b > -0.3) & (b < 0.1), filled > 0))
+    if np.abs(skin - cloth_color).max() < LIKE_SKIN:
+        raise InputError("mask: what covers the mouth has the colour of the skin; is a mask worn?")
+    if not LEAST < filled.mean() < MOST:
+        raise InputError(
+            f"mask: what looks like cloth covers {filled.mean():.0%} of the layout, a mask {LEAST:.0%} to {MOST:.0%}; "
+            "take a photo from the front on which mask and skin differ in colour"
+        )
+    return filled
+
+
+def _one_piece(cloth: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """The largest piece, its holes closed and its rim smoothed; 0 or 1."""
+    contours, _ = cv2.findContours(cloth.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.zeros(cloth.shape, np.uint8)
+    if contours:
+        cv2.drawContours(filled, [max(contours, key=cv2.contourArea)], -1, 1, -1)
+    smooth = cv2.GaussianBlur(filled.astype(np.float32), (0, 0), ROUND / drawing.PIXEL)
+    return (smooth > 0.5).astype(np.float32)
+
+
+def _agreement(covered: FloatArray, weight: FloatArray) -> FloatArray:
+    """How much of the other side to take: all where this one is not seen, little where it is."""
+    return np.clip(1 - weight, 0.0, 1.0) + 1e-3
+
+
+def _matted(coverage: FloatArray, colors: FloatArray) -> FloatArray:
+    """Coverage with a fractional rim that follows the colours: a guided filter, https://arxiv.org/abs/1505.00996."""
+    guide = cv2.cvtColor(np.clip(colors, 0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    side = 2 * round(RIM / drawing.PIXEL / 2) + 1
+    alpha = np.asarray(coverage, np.float32)
+
+    def mean(values: FloatArray) -> FloatArray:
+        return cv2.boxFilter(np.asarray(values, np.float32), -1, (side, side))
+
+    middle, about = mean(guide), mean(alpha)
+    slope = (mean(guide * alpha) - middle * about) / (mean(guide * guide) - middle**2 + 4e-3)
+    soft = np.clip(mean(slope) * guide + mean(about - slope * middle), 0, 1)
+    sure = cv2.erode((alpha > 0.5).astype(np.uint8), np.ones((side, side), np.uint8)) > 0
+    never = cv2.dilate((alpha > 0.5).astype(np.uint8), np.ones((side, side), np.uint8)) == 0
+    soft[sure], soft[never] = 1, 0
+    return cv2.GaussianBlur(drawing.step(soft, 0.15, 0.85).astype(np.float32), (0, 0), 1.0)

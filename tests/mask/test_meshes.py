@@ -1,0 +1,110 @@
+"""Meshes of a dataset are found once; the dataset of masked faces follows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facezoo.align import template_points
+from facezoo.data.masked import Masked
+from facezoo.data.opening import open_dataset
+from facezoo.evaluation.photos import read_landmarks
+from facezoo.image import write_image
+from facezoo.mask.finder import Finder, five_points
+from facezoo.mask.meshes import Meshes, find_meshes
+from facezoo.types import InputError
+
+CROPS = Finder(aligned="arcface", mesh="landmarks")
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """Two people with two and one crop, and a damaged file of the second."""
+    rng = np.random.default_rng(0)
+    for name in ("ada/0.png", "ada/1.png", "bob/0.png"):
+        base = np.full((112, 112, 3), (190, 150, 130)) + rng.normal(0, 6, (112, 112, 3))
+        write_image(tmp_path / "faces" / name, base.clip(0, 255).astype(np.uint8))
+    whole = (tmp_path / "faces/bob/0.png").read_bytes()
+    (tmp_path / "faces/bob/1.png").write_bytes(whole[: len(whole) // 2])
+    return tmp_path / "faces"
+
+
+def test_the_mesh_of_a_crop_has_the_templates_landmarks():
+    mesh = CROPS(np.zeros((112, 112, 3), np.uint8))[0]
+    np.testing.assert_allclose(five_points(mesh), template_points("arcface", (112, 112)), atol=3)
+
+
+def test_found_meshes_are_listed_with_landmarks_and_failures(faces: Path, tmp_path: Path):
+    data = open_dataset(str(faces))
+    found = find_meshes(data, tmp_path / "meshes", CROPS)
+
+    assert (found.faces, found.without_face, found.unreadable, found.resumed) == (3, 0, 1, 0)
+    assert found.meshes.images.tolist() == [0, 1, 2]
+    assert found.meshes.of(1).shape == (1, 468, 3) and found.meshes.of(3).shape == (0, 468, 3)
+    lines = (tmp_path / "meshes/failures.csv").read_text().splitlines()
+    assert len(lines) == 2 and lines[1].startswith("bob/1.png,unreadable,")
+    points = read_landmarks(tmp_path / "meshes/landmarks.csv")
+    np.testing.assert_allclose(points["ada/0.png"], five_points(found.meshes.of(0)[0]), atol=0.01)
+
+
+def test_an_interrupted_search_goes_on_to_the_same_bytes(faces: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("facezoo.mask.meshes.PIECE", 2)
+    data = open_dataset(str(faces))
+    find_meshes(data, tmp_path / "one", CROPS)
+    find_meshes(data, tmp_path / "two", CROPS)
+    for name in ("meshes.npy", "images.npy", "parts/000001.npz"):
+        (tmp_path / "two" / name).unlink()
+
+    assert find_meshes(data, tmp_path / "two", CROPS).resumed == 2
+    for name in ("meshes.npy", "images.npy", "landmarks.csv", "failures.csv"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_meshes_of_other_data_are_not_mixed(faces: Path, tmp_path: Path):
+    find_meshes(open_dataset(str(faces)), tmp_path / "meshes", CROPS)
+    (faces / "ada/1.png").unlink()
+    with pytest.raises(InputError, match="other data"):
+        find_meshes(open_dataset(str(faces)), tmp_path / "meshes", CROPS)
+    with pytest.raises(InputError, match="other data"):
+        Masked(str(faces), tmp_path / "meshes")
+    assert find_meshes(open_dataset(str(faces)), tmp_path / "meshes", CROPS, force=True).faces == 2
+
+
+def test_a_folder_of_other_files_is_left_alone(faces: Path, tmp_path: Path):
+    with pytest.raises(InputError, match="other files"):
+        find_meshes(open_dataset(str(faces)), faces, CROPS)
+    with pytest.raises(InputError, match="holds no meshes"):
+        Meshes(tmp_path).settings()
+
+
+def test_masked_data_have_variants_and_leave_out_what_has_no_face(faces: Path, tmp_path: Path):
+    data = open_dataset(str(faces))
+    find_meshes(data, tmp_path / "meshes", CROPS)
+    masked = Masked(str(faces), tmp_path / "meshes", ("surgical", "n95"), variants=2, missing="drop")
+
+    assert len(masked) == 6 and masked.labels.tolist() == [0, 0, 0, 0, 1, 1]
+    assert masked.path(1) == "ada/0_2.png"
+    one, other = masked.read(0), masked.read(1)
+    assert not np.array_equal(one, other) and np.array_equal(one, masked.read(0))
+    assert np.array_equal(one[:30], data.read(0)[:30])  # the forehead
+    assert not np.array_equal(Masked(str(faces), tmp_path / "meshes", ("surgical",), seed=1).read(0), one)
+
+
+def test_some_stay_plain_by_chance_and_those_without_a_mesh_always(faces: Path, tmp_path: Path):
+    data = open_dataset(str(faces))
+    find_meshes(data, tmp_path / "meshes", CROPS)
+    masked = Masked(str(faces), tmp_path / "meshes", ("cloth",), probability=0.5, variants=20)
+    plain = [np.array_equal(masked.read(k), data.read(0)) for k in range(20)]
+    encoded = [masked.encoded(k) == data.encoded(0) for k in range(20)]
+
+    assert 3 < sum(plain) < 17 and plain == encoded
+    assert len(masked) == 80
+
+
+@pytest.mark.parametrize("options", [{"variants": 0}, {"probability": 2.0}, {"templates": ()}, {"pieces": 0}])
+def test_options_out_of_range_are_refused(faces: Path, tmp_path: Path, options):
+    find_meshes(open_dataset(str(faces)), tmp_path / "meshes", CROPS)
+    with pytest.raises(InputError, match="or more"):
+        Masked(str(faces), tmp_path / "meshes", **options)
