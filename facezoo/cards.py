@@ -14,7 +14,7 @@ from facezoo.registry import Registry, options_of, parse_spec
 PAPER = re.compile(r"https?://[^\s,;]+[^\s,;.):]")
 
 
-GIVEN = ("num_classes", "embedding_dim")
+GIVEN = ("num_classes", "embedding_dim", "student_maps", "teacher_maps")
 """Options that the data and the network give, where there is no default."""
 
 
@@ -48,7 +48,7 @@ def card(registry: Registry[Any], name: str) -> Card:
     options = {
         key: "" if option.default is option.empty else _text(option.default)
         for key, option in options_of(factory).items()
-        if key not in GIVEN or option.default is not option.empty
+        if key not in GIVEN or option.default not in (option.empty, None)
     }
     presets = {key: spec for key, spec in registry.presets().items() if parse_spec(spec)[0] == name}
     formula = getattr(factory, "formula", "") or getattr(_made(factory), "formula", "")

@@ -20,6 +20,7 @@ Kind = Literal[
     "heads",
     "losses",
     "embedding-losses",
+    "distillation-losses",
     "modes",
     "datasets",
     "transforms",

@@ -14,7 +14,7 @@ from facezoo.types import InputError
 
 @DISTILLATION_LOSSES.register
 class DarkRank(EmbeddingDistillation):
-    """The likelihood, by the student's distances, of the teacher's order: the hard loss of https://arxiv.org/abs/1707.01220.
+    """How unlikely the teacher's order is by the student's distances, the hard loss; https://arxiv.org/abs/1707.01220.
 
     Args:
         alpha: factor of the scores.

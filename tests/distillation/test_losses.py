@@ -251,3 +251,13 @@ def test_a_centred_cosine_takes_off_the_mean_of_all_the_teacher_has_shown():
     still = loss.eval()(student, shown[1], torch.arange(3))
     torch.testing.assert_close(still, wanted)
     torch.testing.assert_close(loss.mean, mean)
+
+
+def test_they_are_listed_with_formula_options_and_presets(run):
+    out = run("list", "distillation-losses")[1]
+    assert "soft_target" in out
+    assert "T^2 mean_i KL(softmax(t_i / T) || softmax(s_i / T))" in out
+    assert ":temperature=4.0, weight=1.0" in out
+    assert "ekd@tface = ekd:start=zero" in out
+    assert "maps" not in out.partition("    fsp:")[2].partition("\n")[0]
+    assert "embedding_dim" not in out
