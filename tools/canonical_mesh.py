@@ -38,7 +38,7 @@ AXIS = 1.05
 """How far behind the eyes the axis of the cylinder lies, in distances between the eyes."""
 
 EYE = (33, 160, 158, 133, 153, 144)
-MOUTH = (13, 81, 80, 191, 78, 95, 88, 178, 14)
+MOUTH = (13, 82, 81, 80, 42, 191, 78, 95, 88, 178, 87, 14)
 LIPS = (0, 37, 40, 61, 91, 84, 17)
 """Points on the outlines of the image-left half; of mouth and lips from the middle above to the middle below."""
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -19,7 +18,8 @@ from facezoo.contract import CONTRACT_KEY, tensor_digest
 from facezoo.embedder import OnnxEmbedder
 from facezoo.registry import EMBEDDERS
 from facezoo.sdk.dlib_file import Affine, Convolution, Reader
-from facezoo.types import Contract, FloatArray, InputError
+from facezoo.sdk.onnx_writer import OnnxGraph, Shape
+from facezoo.types import Contract, InputError
 
 CONTRACT = Contract(
     name="dlib-resnet29",
@@ -37,16 +37,10 @@ CONTRACT = Contract(
     training_data="about 3 million faces of 7,485 identities: FaceScrub, VGG face and the web",
 )
 
-OPSET = 13
-
 _BLOCKS = ((32, 3), (64, 4), (128, 3), (256, 3), (256, 1))
 """Channels and number of residual blocks of each stage; all stages but the first halve the map."""
 
 _LAYOUT = 1  # raised when the written graph changes: files in the cache are then written anew
-
-
-Shape: TypeAlias = tuple[int, ...]
-"""Of a feature map: channels, height, width."""
 
 
 @EMBEDDERS.register(name="dlib-resnet29")
@@ -72,45 +66,15 @@ def write_onnx(weights: Path, target: Path) -> None:
     Raises:
         InputError: the file is not this network.
     """
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
     graph = _Graph()
     output = _network(graph, Reader(weights.read_bytes(), str(weights)))
-    height, width = CONTRACT.input_size
-    made = helper.make_graph(
-        graph.nodes,
-        CONTRACT.name,
-        [helper.make_tensor_value_info("crops", TensorProto.FLOAT, ["batch", 3, height, width])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", CONTRACT.embedding_dim])],
-        [numpy_helper.from_array(array, name) for name, array in graph.arrays.items()],
-    )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="facezoo")
-    model.ir_version = 8  # read by every onnxruntime we support
     contract = replace(CONTRACT, weights_sha256=tensor_digest(graph.arrays))
-    helper.set_model_props(model, {CONTRACT_KEY: contract.to_json()})
-    onnx.checker.check_model(model, full_check=True)
-    onnx.save(model, str(target))
+    crops, embeddings = (3, *CONTRACT.input_size), (CONTRACT.embedding_dim,)
+    properties = {CONTRACT_KEY: contract.to_json()}
+    graph.write(target, CONTRACT.name, {"crops": crops}, {output: embeddings}, properties)
 
 
-class _Graph:
-    """ONNX nodes in order, each with one output, and the shape (C, H, W) that flows."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.arrays: dict[str, FloatArray] = {}
-
-    def node(self, kind: str, inputs: list[str], **attributes: Any) -> str:
-        from onnx import helper
-
-        output = f"{kind.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    def array(self, name: str, array: FloatArray) -> str:
-        self.arrays[name] = np.ascontiguousarray(array)
-        return name
-
+class _Graph(OnnxGraph):
     def convolution(self, name: str, x: str, layer: Convolution, affine: Affine) -> str:
         """With the affine layer that follows it folded in."""
         gamma, beta = affine.gamma.astype(np.float64), affine.beta.astype(np.float64)
