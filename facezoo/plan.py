@@ -15,54 +15,14 @@ from facezoo.align import shows, template_points
 from facezoo.checkpoint import load_model, load_weights
 from facezoo.config import Config, ModelConfig
 from facezoo.data.dataset import Dataset
-from facezoo.data.opening import open_dataset
 from facezoo.data.samplers import Sampler
 from facezoo.data.side_by_side import class_sets, people
-from facezoo.data.transforms import create_transforms
 from facezoo.distillation import kinds
 from facezoo.head_file import HeadFile
 from facezoo.heads import Classifier, create_embedding_losses, create_head
-from facezoo.optim import lr_at, parameter_groups
-from facezoo.registry import BACKBONES, BENCHMARKS, MODES, SAMPLERS
+from facezoo.registry import BACKBONES, MODES, SAMPLERS
 from facezoo.teacher import create_teacher
 from facezoo.types import Contract, InputError
-
-
-def describe(config: Config) -> str:
-    """What a config would train: sizes, steps, validation and the learning rate along the way; nothing is written.
-
-    Raises:
-        InputError: a part of the config cannot be made.
-    """
-    find_device(config.train.device)
-    data = open_dataset(config.data.train)
-    sampler, mode = create_sampler(config, data), create_mode(config, data)
-    backbone = mode.backbone
-    parameter_groups(mode, config.optim)
-    create_transforms(config.data.transforms)
-    create_contract(config, backbone, data)
-    benchmarks = [BENCHMARKS.create(spec) for spec in config.validation.benchmarks]
-    check_metric(config.validation.metric, benchmarks)
-    per_epoch, total = steps(sampler, config)
-    rates = [lr_at(total * part // 8, total, per_epoch, config.optim.lr, config.schedule) for part in range(8)]
-    rows = {
-        "images": f"{len(data):,}, {sampler.size:,} an epoch by {config.data.sampler}",
-        "identities": f"{len(data.classes):,}",
-        "backbone": f"{config.model.backbone}, {count(backbone):,} parameters",
-        "mode": f"{config.model.mode}, {_trained(mode) - _trained(backbone):,} parameters beside the backbone's",
-        "steps": f"{total:,} ({per_epoch:,} an epoch) of {config.data.batch_size * config.optim.accumulate} images",
-        "validation": ", ".join(benchmark.name for benchmark in benchmarks) or "none",
-        "lr": " ".join(f"{rate:.4g}" for rate in rates),
-    }
-    return "\n".join(f"{name:12}{value}" for name, value in rows.items())
-
-
-def count(module: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def _trained(module: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 def create_sampler(config: Config, data: Dataset) -> Sampler:

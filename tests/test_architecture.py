@@ -15,11 +15,12 @@ PACKAGE = Path(__file__).parent.parent / "facezoo"
 LEVELS = [
     {"types", "registry", "cards", "files", "progress"},
     {"align", "image", "distributed", "contract"},
-    {"backbones", "networks", "heads", "distillation", "data", "mask", "optim", "config", "zoo"},
+    {"backbones", "networks", "heads", "distillation", "data", "mask", "optim", "zoo"}
+    | {"config", "config_import", "recipes"},
     {"modes", "checkpoint", "evaluation"},
     {"gallery", "embedder"},
     {"run", "plan", "state", "head_file", "teacher"},
-    {"train", "validation", "identities", "curation", "extract", "doctor"}
+    {"train", "dry_run", "validation", "identities", "curation", "extract", "doctor"}
     | {"sdk", "export", "imports", "measure", "quality"},
     {"demo"},
     {"cli", "serve", "__main__"},

@@ -20,11 +20,11 @@ from facezoo.config import Config, config_from_dict, config_to_toml, load_config
 from facezoo.data.loader import Order, Place, Samples, create_loader
 from facezoo.data.samplers import Shuffle
 from facezoo.data.transforms import create_transforms
+from facezoo.dry_run import dry_run
 from facezoo.embedder import load_embedder
 from facezoo.evaluation.photos import Crops, Photo
 from facezoo.export import export_onnx
 from facezoo.image import write_image
-from facezoo.plan import describe
 from facezoo.registry import DATASETS
 from facezoo.run import RunFolder, read_metrics
 from facezoo.train import Trainer
@@ -357,9 +357,9 @@ def test_what_validation_could_not_use_stops_before_training(faces, tmp_path):
 
 def test_a_dry_run_notices_what_cannot_be_made(faces):
     with pytest.raises(InputError, match="fliip"):
-        describe(config(faces, data={"transforms": ["fliip"]}))
+        dry_run(config(faces, data={"transforms": ["fliip"]}))
     with pytest.raises(InputError, match="lfww"):
-        describe(config(faces, validation={"benchmarks": ["lfww"]}))
+        dry_run(config(faces, validation={"benchmarks": ["lfww"]}))
 
 
 def test_a_folder_of_another_config_is_refused(faces, tmp_path):
@@ -398,8 +398,8 @@ def test_a_wrong_export_is_not_written(faces, tmp_path, monkeypatch):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_describe_writes_nothing(faces, tmp_path):
-    text = describe(config(faces))
+def test_a_dry_run_writes_nothing(faces, tmp_path):
+    text = dry_run(config(faces)).text()
 
     assert "identities  6" in text and "steps       12" in text
     assert list(tmp_path.iterdir()) == []

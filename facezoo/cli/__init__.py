@@ -2,6 +2,7 @@
 
 from facezoo.cli import (
     compare_models,
+    config,
     convert,
     curate,
     demo,
@@ -25,6 +26,7 @@ from facezoo.cli.app import app, main
 __all__ = [
     "app",
     "compare_models",
+    "config",
     "convert",
     "curate",
     "demo",

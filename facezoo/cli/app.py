@@ -21,7 +21,7 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 
-TRAIN_EXTRA = ("torch", "torchvision", "timm", "tensorboard", "safetensors", "onnxscript")
+TRAIN_EXTRA = ("torch", "torchvision", "timm", "tensorboard", "safetensors", "onnxscript", "yaml")
 """What a command may import that only the train extra installs."""
 
 USAGE = 2

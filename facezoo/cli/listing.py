@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Kind = Literal[
     "models",
+    "recipes",
     "backbones",
     "heads",
     "losses",
@@ -28,7 +29,7 @@ Kind = Literal[
     "detectors",
     "embedders",
 ]
-"""What `facezoo list` lists: the zoo's models, or one of the registries."""
+"""What `facezoo list` lists: the zoo's models, the recipes, or one of the registries."""
 
 
 @app.command(name="list")
@@ -45,7 +46,8 @@ def list_parts(
     c is the cosine of the true class, c_j that of another, theta the true class's angle, s the scale, m the margin.
 
     Args:
-        kind: models and photos of the zoo, or the parts of one kind that a spec string can name.
+        kind: models and photos of the zoo, recipes that facezoo train takes by name, or the parts of one kind that a
+            spec string can name.
         json: print the list as JSON.
     """
     from facezoo import registry
@@ -58,6 +60,15 @@ def list_parts(
             return
         for entry in ENTRIES.values():
             print(f"{entry.name:16}{entry.license:16}{entry.what}")
+        return
+    if kind == "recipes":
+        from facezoo.recipes import recipes
+
+        if json:
+            print_json([asdict(recipe) for recipe in recipes()])
+            return
+        for recipe in recipes():
+            print(f"{recipe.name:42} {recipe.what}")
         return
     if kind == "backbones":
         from facezoo.measure.backbones import backbone_rows

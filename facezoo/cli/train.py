@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
 from facezoo.cli.app import app, print_json
 from facezoo.types import InputError
+
+if TYPE_CHECKING:
+    from facezoo.config import Config
 
 
 @app.command
@@ -18,6 +21,10 @@ def train(
     *overrides: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
     out: Path | None = None,
     dry_run: bool = False,
+    classes: int = 0,
+    images: int = 0,
+    processes: int = 0,
+    plot: Path | None = None,
 ) -> None:
     """Train the model that a TOML file describes, or continue the run that lies in its folder.
 
@@ -25,23 +32,28 @@ def train(
     On several GPUs or processes: torchrun --nproc-per-node N -m facezoo train CONFIG.
 
     Args:
-        config: TOML file; see configs/ for recipes.
+        config: TOML file, or the name of a recipe: facezoo list recipes.
         out: run folder; runs/NAME by default, NAME being the name of the config.
-        dry_run: build everything, print parameters and steps, train nothing.
+        dry_run: build everything, print sizes, steps, memory and the learning rate, train nothing.
+        classes: of a dry run without the data: as if they had so many identities.
+        images: of a dry run without the data: as if they had so many images.
+        processes: of a dry run: as if so many shared batch and classes.
+        plot: of a dry run: draw the learning rate into this .png, .svg or .pdf file.
     """
     from facezoo import distributed, progress
     from facezoo.config import load_config
-    from facezoo.plan import describe
+    from facezoo.recipes import find_recipe
     from facezoo.train import Trainer
 
-    settings = load_config(config, _pairs(overrides))
+    if not dry_run and (classes or images or processes or plot):
+        raise InputError("--classes, --images, --processes and --plot belong to --dry-run")
+    settings = load_config(find_recipe(config), _pairs(overrides))
     folder = out or Path("runs") / settings.name
     with distributed.process_group(settings.train.device):
         if not distributed.is_first():
             progress.show(False)
         if dry_run:
-            if distributed.is_first():
-                print(describe(settings))
+            _dry_run(settings, classes, images, processes, plot)
             return
         trainer = Trainer(settings, folder)
         metrics = trainer.run()
@@ -53,6 +65,20 @@ def train(
         print(f"  {name:40} {value:.4f}")
     best = f", {settings.validation.metric} {trainer.best:.4f}" if metrics else ""
     print(f"best model: {folder / 'best.safetensors'}{best}")
+
+
+def _dry_run(settings: Config, classes: int, images: int, processes: int, plot: Path | None) -> None:
+    from facezoo import distributed
+    from facezoo.dry_run import dry_run
+
+    if bool(classes) != bool(images):
+        raise InputError("give --classes and --images together: how many the data would have")
+    found = dry_run(settings, classes, images, processes)
+    if not distributed.is_first():
+        return
+    print(found.text())
+    if plot:
+        found.draw(plot)
 
 
 def _pairs(tokens: tuple[str, ...]) -> dict[str, str]:

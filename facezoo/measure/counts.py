@@ -49,7 +49,7 @@ def peak_bytes(network: nn.Module, size: tuple[int, int], batch: int) -> int:
     """
     tensors = [*network.parameters(), *network.buffers()]
     weights = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-    with _evaluating(network), torch.no_grad(), _Living() as living:
+    with _evaluating(network), torch.no_grad(), Living() as living:
         crops = torch.empty(batch, 3, *size, device="meta")
         network(crops)
     return weights + living.most
@@ -65,7 +65,7 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
         network.train(was_training)
 
 
-class _Living(TorchDispatchMode):
+class Living(TorchDispatchMode):
     """Bytes of the storages that tensors made meanwhile hold: now, and at most."""
 
     def __init__(self) -> None:

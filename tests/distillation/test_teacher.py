@@ -14,12 +14,13 @@ from facezoo.align import align, fit, template_points
 from facezoo.checkpoint import save_model
 from facezoo.config import config_from_dict
 from facezoo.data.opening import open_dataset
+from facezoo.dry_run import dry_run
 from facezoo.embedder import load_embedder
 from facezoo.evaluation.feature_file import DONE, NO_FACE, FeatureWriter, Header, begin, names_digest
 from facezoo.export import export_onnx
 from facezoo.extract import extract, open_source
 from facezoo.image import read_image, write_image
-from facezoo.plan import create_mode, describe
+from facezoo.plan import create_mode
 from facezoo.registry import BACKBONES
 from facezoo.run import read_metrics
 from facezoo.teacher import View, create_teacher
@@ -241,7 +242,7 @@ def test_a_resumed_student_is_the_same_to_the_bit(faces, teacher, tmp_path):
 )
 def test_what_cannot_teach_stops_the_plan(faces, teacher, entries, words):
     with pytest.raises(InputError, match=words):
-        describe(config(faces, teacher, model=entries))
+        dry_run(config(faces, teacher, model=entries))
 
 
 def test_a_teacher_of_another_template_is_asked_for_its_own(faces, teacher, tmp_path):
