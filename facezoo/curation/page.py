@@ -92,7 +92,7 @@ def clean_page(found: Findings, data: Dataset, title: str, shown: int) -> str:
                 Item(pictured, f"{group.likeness:.3f}", caption, "leave the framed out", len(entries) - 1)
             )
     sections = [
-        Section("Decisions", save(entries)),
+        Section("Decisions", save(entries) + (Markup() if entries else Markup("<p>There is nothing to decide.</p>"))),
         Section("What was found", _summary(found, data)),
         Section("Images that do not fit their identity", findings(outliers, len(found.outliers), "outliers.csv")),
         Section("Identities that are one person", findings(merges, len(found.merges), "merges.csv")),
@@ -186,8 +186,10 @@ def _drop(data: Dataset, sample: int) -> dict[str, Any]:
     return {"sample": sample, "path": data.path(sample)}
 
 
-def findings(items: Sequence[Item], count: int, listed: str) -> Markup:
-    """Findings in frames, and how many there are; `listed` is the file that has all of them."""
+def findings(items: Sequence[Item], count: int | None, listed: str) -> Markup:
+    """Findings in frames, and how many there are unless that tells nothing; `listed` is the file that has all."""
+    if count is None:
+        return _render("findings.html", items=items, note="")
     note = f"{count:,} found" if count else "None"
     note += f", the first {len(items):,} are shown" if count > len(items) else ""
     note += f"; all are in {listed}." if listed and count else "."

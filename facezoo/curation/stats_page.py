@@ -37,7 +37,7 @@ def stats_page(stats: Stats, data: Dataset, title: str) -> str:
     extremes = [Item(_named(data, samples), word, "") for word, samples in stats.extremes(EXTREMES).items()]
     sections = [
         Section("What there is", save([]) + facts(rows(stats, data.classes)) + figures(drawn) + grid(table)),
-        Section("Extremes", findings(extremes, len(extremes), "") if extremes else Markup("<p>None.</p>")),
+        Section("Extremes", findings(extremes, None, "") if extremes else Markup("<p>None.</p>")),
         Section("The same pixels", _copies(stats.same_pixels, data)),
     ]
     if stats.unreadable.count:
@@ -85,6 +85,8 @@ def _histogram(values: np.ndarray, edges: np.ndarray, x: str, y: str, logarithmi
         axes.stairs(np.histogram(values, edges)[0], edges, fill=True, color=GENUINE, alpha=0.7)
         if logarithmic:
             axes.set_xscale("log")
+        else:
+            axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         return figure

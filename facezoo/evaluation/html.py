@@ -88,7 +88,7 @@ def grid(rows: Sequence[Sequence[str]]) -> Markup:
         return _joined(Markup(f"<{tag}{kind}>{{}}</{tag}>").format(cell) for kind, cell in zip(kinds, row))
 
     body = _joined(Markup("<tr>{}</tr>").format(cells(row, "td")) for row in rows[1:])
-    table = "<div class='wide'><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
+    table = "<div class='wide' tabindex='0'><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
     return Markup(table).format(cells(rows[0], "th"), body)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,22 +15,42 @@ LINES = ("#2166ac", "#d6604d", "#4d9221", "#8073ac", "#b35806", "#35978f", "#c51
 DASHES: tuple[Any, ...] = ("-", (0, (4, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)))
 """A later line that lies on an earlier one leaves it to be seen between its dashes."""
 
+LARGEST_FLOOR = 0.01
+
 
 @dataclass(frozen=True)
 class Line:
-    """A curve with its name in the legend, and the rate at which its errors are equal."""
+    """A curve with its name in the legend.
+
+    Attributes:
+        points: by axis.
+        equal: the rate at which the errors are equal.
+        trials: how many a rate is a share of, by axis, as far as that is known.
+    """
 
     label: str
     points: Mapping[str, list[float]]
     equal: float | None = None
+    trials: Mapping[str, int] = field(default_factory=dict)
 
     def axis(self, name: str) -> FloatArray:
         return np.array(self.points[name])
 
+    def floor(self, name: str) -> float:
+        """Half of the smallest rate that was or could have been seen: where a rate of 0 is drawn."""
+        rates = self.axis(name)
+        could = 1 / self.trials[name] if self.trials.get(name) else LARGEST_FLOOR
+        return float(rates[rates > 0].min(initial=could)) / 2
+
 
 def lines_of(report: Report, kind: str) -> list[Line]:
     """The curves `kind` and `kind/GROUP` of a report, the former first."""
-    found = [Line("all", report.curves[kind], report.metrics.get("eer"))] if kind in report.curves else []
+    trials = {
+        rate: number
+        for rate, key in (("fmr", "impostor pairs"), ("fnmr", "genuine pairs"))
+        if isinstance(number := report.protocol.get(key), int)
+    }
+    found = [Line("all", report.curves[kind], report.metrics.get("eer"), trials)] if kind in report.curves else []
     for name, points in report.curves.items():
         if name.startswith(f"{kind}/"):
             group = name.removeprefix(f"{kind}/")
@@ -44,9 +64,9 @@ def lines_over(reports: Sequence[Report], kind: str) -> list[Line]:
     for report in reports:
         lines = lines_of(report, kind)
         if kind in report.curves:
-            found.append(Line(report.name, lines[0].points, lines[0].equal))
+            found.append(replace(lines[0], label=report.name))
         else:
-            found += [Line(f"{report.name} {line.label}", line.points, line.equal) for line in lines]
+            found += [replace(line, label=f"{report.name} {line.label}") for line in lines]
     return found
 
 

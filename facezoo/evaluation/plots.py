@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facezoo.evaluation.lines import Line, lines_of, lines_over, styles, with_equal
+from facezoo.evaluation.lines import LARGEST_FLOOR, Line, lines_of, lines_over, styles, with_equal
 from facezoo.evaluation.report import Report
 from facezoo.types import FloatArray
 
@@ -29,7 +29,6 @@ LAST_LINEAR = 20
 """Ranks and sizes up to here stand on a linear axis."""
 
 DET_TOP = 0.5
-LARGEST_FLOOR = 0.01
 SHOWN_THRESHOLDS = ("threshold", "threshold@far=1e-4", "threshold@far=1e-3", "threshold@fpir=1e-2")
 """The first of these that a report has is drawn into its histogram."""
 
@@ -105,7 +104,7 @@ def roc_lines(lines: Sequence[Line]) -> Figure:
         lowest, worst = 1.0, 1.0
         for line, style in zip(lines, styles(lines)):
             fmr, fnmr = line.axis("fmr"), line.axis("fnmr")
-            floor = _floor(fmr)
+            floor = line.floor("fmr")
             axes.step(np.maximum(fmr, floor), 1 - fnmr, where="post", label=line.label, **style)
             lowest, worst = min(lowest, floor), min(worst, float((1 - fnmr)[fmr <= floor].max(initial=0.0)))
         axes.set_xscale("log")
@@ -122,7 +121,7 @@ def open_set_lines(lines: Sequence[Line]) -> Figure:
         lowest, least = 1.0, 1.0
         for line, style in zip(lines, styles(lines)):
             fpir, fnir = line.axis("fpir"), line.axis("fnir")
-            floor = _floor(fpir)
+            floor = line.floor("fpir")
             axes.step(np.maximum(fpir, floor), fnir, where="post", label=line.label, **style)
             lowest, least = min(lowest, floor), min(least, float(fnir[fnir > 0].min(initial=LARGEST_FLOOR)))
         axes.set_xscale("log")
@@ -139,7 +138,7 @@ def det_lines(lines: Sequence[Line]) -> Figure:
         lowest = DET_TOP
         for line, style in zip(lines, styles(lines)):
             fmr, fnmr = with_equal(line)
-            floors = _floor(fmr), _floor(fnmr)
+            floors = line.floor("fmr"), line.floor("fnmr")
             x, y = (_probit(np.clip(rate, floor, 1 - floor)) for rate, floor in zip((fmr, fnmr), floors))
             axes.step(x, y, where="post", label=line.label, **style)
             if line.equal:
@@ -152,8 +151,9 @@ def det_lines(lines: Sequence[Line]) -> Figure:
         )
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_ticks(_probit(ticks), [f"{100 * tick:g} %" for tick in ticks])
-        axes.set_xlim(ends[0], ends[1])
-        axes.set_ylim(ends[0], ends[1])
+        low = ends[0] - 0.01 * (ends[1] - ends[0])  # a rate of 0 is a whole line, not half of one
+        axes.set_xlim(low, ends[1])
+        axes.set_ylim(low, ends[1])
         _legend(axes, lines, "upper right")
         return figure
 
@@ -263,11 +263,6 @@ def _top_is_one(axes: Any, worst: float) -> None:
 def _legend(axes: Any, lines: Sequence[Line], place: str, always: bool = False) -> None:
     if len(lines) > 1 or always:
         axes.legend(loc=place)
-
-
-def _floor(rates: FloatArray) -> float:
-    """Half of the smallest rate that was seen: where a rate of 0 is drawn, also by a model without mistakes."""
-    return float(rates[rates > 0].min(initial=LARGEST_FLOOR)) / 2
 
 
 def _probit(rates: FloatArray) -> FloatArray:

@@ -143,6 +143,14 @@ def test_a_thinned_curve_goes_through_the_point_of_equal_errors():
     assert fnmr.tolist() == [1.0, 0.2, 0.1, 0.05, 0.0]
 
 
+def test_a_model_without_a_mistake_is_drawn_at_the_rate_that_its_pairs_could_show():
+    perfect = {"fmr": [0.0, 1.0], "fnmr": [0.0, 0.0]}
+    known = Line("perfect", perfect, trials={"fmr": 1000, "fnmr": 200})
+    assert (known.floor("fmr"), known.floor("fnmr")) == (0.0005, 0.0025)
+    assert Line("unknown", perfect).floor("fmr") == 0.005
+    assert Line("seen", {"fmr": [0.0, 1e-4, 1.0]}, trials={"fmr": 1000}).floor("fmr") == 5e-5
+
+
 def test_ranks_are_whole_numbers_and_covered_lines_are_seen():
     points = {"rank": [1.0, 2.0, 5.0], "rate": [0.5, 0.75, 1.0]}
     axes = cmc_lines([Line("G1", points), Line("G2", points)]).axes[0]
