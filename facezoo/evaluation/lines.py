@@ -78,6 +78,11 @@ def styles(lines: Sequence[Line]) -> list[dict[str, Any]]:
     ]
 
 
+def floor_with_equal(line: Line, name: str) -> float:
+    """As `Line.floor`, below the rate of equal errors too, which lies between two that were seen."""
+    return min(line.floor(name), line.equal / 2) if line.equal else line.floor(name)
+
+
 def with_equal(line: Line) -> tuple[FloatArray, FloatArray]:
     """FMR, rising, and FNMR of a ROC together with its point of equal errors, which a thinned curve has not."""
     fmr, fnmr = line.axis("fmr"), line.axis("fnmr")

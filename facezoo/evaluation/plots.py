@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facezoo.evaluation.lines import LARGEST_FLOOR, Line, lines_of, lines_over, styles, with_equal
+from facezoo.evaluation.lines import LARGEST_FLOOR, Line, floor_with_equal, lines_of, lines_over, styles, with_equal
 from facezoo.evaluation.report import Report
 from facezoo.types import FloatArray
 
@@ -138,7 +138,8 @@ def det_lines(lines: Sequence[Line]) -> Figure:
         lowest = DET_TOP
         for line, style in zip(lines, styles(lines)):
             fmr, fnmr = with_equal(line)
-            floors = line.floor("fmr"), line.floor("fnmr")
+            alike = [other for other in lines if other.trials == line.trials]  # models on the same pairs
+            floors = tuple(min(floor_with_equal(other, rate) for other in alike) for rate in ("fmr", "fnmr"))
             x, y = (_probit(np.clip(rate, floor, 1 - floor)) for rate, floor in zip((fmr, fnmr), floors))
             axes.step(x, y, where="post", label=line.label, **style)
             if line.equal:

@@ -19,7 +19,7 @@ from facezoo.evaluation.markdown import pipe_table, to_markdown, write_markdown
 from facezoo.evaluation.megaface import MegaFace
 from facezoo.evaluation.metrics import tally
 from facezoo.evaluation.pages import crops_of, metric_words, report_page
-from facezoo.evaluation.plots import cmc_lines, overlaid_figures, report_figures
+from facezoo.evaluation.plots import cmc_lines, det_lines, overlaid_figures, report_figures
 from facezoo.evaluation.quality_curves import QualityPart
 from facezoo.evaluation.report import Report
 from facezoo.evaluation.scored_pairs import thinned_roc
@@ -149,6 +149,16 @@ def test_a_model_without_a_mistake_is_drawn_at_the_rate_that_its_pairs_could_sho
     assert (known.floor("fmr"), known.floor("fnmr")) == (0.0005, 0.0025)
     assert Line("unknown", perfect).floor("fmr") == 0.005
     assert Line("seen", {"fmr": [0.0, 1e-4, 1.0]}, trials={"fmr": 1000}).floor("fmr") == 5e-5
+
+
+def test_the_mark_of_equal_errors_lies_on_its_curve_beside_a_model_without_a_mistake():
+    trials = {"fmr": 300, "fnmr": 90}
+    perfect = Line("perfect", {"fmr": [0.0, 1.0], "fnmr": [0.0, 0.0]}, 0.0, trials)
+    few = Line("few", {"fmr": [0.0, 0.0, 0.0033, 1.0], "fnmr": [1.0, 0.011, 0.0, 0.0]}, 0.0032, trials)
+    zero, curve, mark, _ = det_lines([perfect, few]).axes[0].get_lines()
+    points = list(zip(*curve.get_data()))
+    assert any(np.allclose(point, np.ravel(mark.get_data())) for point in points)
+    assert zero.get_ydata().min() == pytest.approx(curve.get_ydata().min())
 
 
 def test_ranks_are_whole_numbers_and_covered_lines_are_seen():
