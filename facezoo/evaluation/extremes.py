@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from facezoo.evaluation.intervals import LEVEL
 from facezoo.evaluation.pair_counts import PairCounts
-from facezoo.evaluation.pair_resampling import deflated, draw_identities
+from facezoo.evaluation.pair_resampling import draw_identities
 from facezoo.evaluation.report import Interval
 from facezoo.types import FloatArray, InputError
 
@@ -126,7 +126,7 @@ class Extrapolation:
     Attributes:
         target: the FMR.
         threshold: extrapolated; never above 1, as a cosine.
-        interval: of the threshold, by drawing identities; None without resamples.
+        interval: of the threshold, by drawing identities and the beginning of the tail; None without resamples.
         tail: the fit.
         peaks: scores it rests on.
         distance: largest difference between the fitted and the observed distribution of those (Kolmogorov-Smirnov).
@@ -160,34 +160,48 @@ def extrapolate(
     number = min(peaks, len(end.scores) - 1)
     if number < FEWEST:
         raise InputError(f"tail: {max(0, number)} impostor scores above a start, {FEWEST} or more are needed for a fit")
-    start = float(end.scores[number])
-    left, right = counts.identity[end.left[:number]], counts.identity[end.right[:number]]
-    excesses, weights = end.scores[:number] - start, end.weights[:number]
-
-    def tail(drawn: FloatArray | None) -> Pareto | None:
-        weight = weights if drawn is None else weights * drawn[left] * drawn[right]
-        total = counts.totals(drawn)[1]
-        if not total or np.count_nonzero(weight) < FEWEST // 2:
-            return None
-        shape, scale = fit_pareto(excesses, weight)
-        return Pareto(start, float(weight.sum()) / total, shape, scale)
-
-    plain = tail(None)
+    plain = _tail(counts, None, number)
     if plain is None:
         raise InputError("tail: the weights leave too few impostor scores for a fit")
-
-    def measure(drawn: FloatArray) -> dict[str, float | None]:
-        found = tail(drawn)
-        return {"threshold": min(1.0, found.threshold(target)) if found is not None and target <= found.rate else None}
-
-    interval = None
-    if resamples:
-        drawn = draw_identities(len(counts.sizes), resamples, seed)
-        ranges = deflated(measure, measure(np.ones(len(counts.sizes))), drawn)
-        if "threshold" in ranges:
-            method = f"bootstrap over identities, {resamples} resamples, seed {seed}, percentile, deflated"
-            interval = Interval(*ranges["threshold"], LEVEL, method)
+    threshold = min(1.0, plain.threshold(target))
+    interval = _interval(counts, target, number, resamples, seed) if resamples else None
+    if interval is not None:  # a start of its own for each resample may leave the threshold outside
+        interval = replace(interval, low=min(interval.low, threshold), high=max(interval.high, threshold))
+    weights = end.weights[:number]
     share = np.cumsum(weights) / weights.sum()
     fitted = np.array([plain.fmr(score) / plain.rate for score in end.scores[:number]])
-    distance = float(np.abs(share - fitted).max())
-    return Extrapolation(target, min(1.0, plain.threshold(target)), interval, plain, number, distance)
+    return Extrapolation(target, threshold, interval, plain, number, float(np.abs(share - fitted).max()))
+
+
+def _tail(counts: PairCounts, drawn: FloatArray | None, number: int) -> Pareto | None:
+    """The tail of so many highest impostor scores, of a resample of the identities; None if that leaves too few."""
+    end = counts.impostor
+    start, weight = float(end.scores[number]), end.weights[:number]
+    if drawn is not None:
+        left, right = counts.identity[end.left[:number]], counts.identity[end.right[:number]]
+        weight = weight * drawn[left] * drawn[right]
+    total = counts.totals(drawn)[1]
+    if not total or np.count_nonzero(weight) < FEWEST // 2:
+        return None
+    shape, scale = fit_pareto(end.scores[:number] - start, weight)
+    return Pareto(start, float(weight.sum()) / total, shape, scale)
+
+
+def _interval(counts: PairCounts, target: float, number: int, resamples: int, seed: int) -> Interval | None:
+    """By drawing identities, and with them how many scores count as the tail: nobody knows where it begins.
+
+    The weights are those that are drawn, which show the noise of single pairs three times: it makes up for what a
+    fitted curve cannot know of scores beyond all it has seen.
+    """
+    tails = [count for count in (number, number // 2, number // 4) if count >= FEWEST]
+    chosen = np.random.default_rng((seed, 1)).integers(len(tails), size=resamples)
+    found = []
+    for drawn, choice in zip(draw_identities(len(counts.sizes), resamples, seed), chosen, strict=True):
+        tail = _tail(counts, drawn, tails[choice])
+        if tail is not None and target <= tail.rate:
+            found.append(min(1.0, tail.threshold(target)))
+    if 2 * len(found) < resamples:
+        return None
+    method = f"bootstrap over identities and the beginning of the tail, {resamples} resamples, seed {seed}, percentile"
+    low, high = np.percentile(found, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    return Interval(float(low), float(high), LEVEL, method)

@@ -164,6 +164,17 @@ def test_an_extrapolated_threshold_meets_what_more_people_show():
     assert found.distance < 0.06
 
 
+def test_intervals_of_extrapolated_thresholds_cover_the_truth():
+    """That of ten times as many people; `benchmarks/coverage.py` has more of it, also people who are alike in groups."""
+    large = crowd(1, 1500)
+    truth = operating_points(count_pairs(*large).settled(large[0], [3e-6]), [3e-6], 0)[0].threshold
+    covered = 0
+    for trial in range(20):
+        found = extrapolate(count_pairs(*crowd(100 + trial, 150)), 3e-6, resamples=60, seed=trial)
+        covered += found.interval.low <= truth <= found.interval.high
+    assert covered >= 18
+
+
 def test_a_tail_needs_scores_and_a_target_beyond_it():
     with pytest.raises(InputError, match="50 or more"):
         extrapolate(count_pairs(*crowd(number=3)), 1e-6)
