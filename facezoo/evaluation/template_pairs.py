@@ -19,6 +19,9 @@ SPARSE = 40
 """A product of all left with all right templates is faster than gathering pairs, unless it has more scores than so
 many times the pairs."""
 
+CROSSED = 8
+"""Pairs that are so few of all left with all right templates are looked at again, each the smaller row first."""
+
 GATHER = 1 << 14
 """Pairs gathered at a time."""
 
@@ -27,8 +30,16 @@ def pair_cosines(vectors: FloatArray, left: NDArray[np.integer], right: NDArray[
     """Scores (P,) float32 of pairs of unit vectors (T, D), given by their rows."""
     vectors = np.asarray(vectors, np.float32)
     lefts, rights = _used(left, len(vectors)), _used(right, len(vectors))
+    area = len(lefts) * len(rights)
+    if area > CROSSED * len(left):
+        # Of pairs of any two templates half of the products are those of the other half.
+        ordered = np.minimum(left, right), np.maximum(left, right)
+        lower, upper = (_used(side, len(vectors)) for side in ordered)
+        triangle = len(lower) * len(upper) - int(np.searchsorted(upper, lower).sum())
+        if triangle < area:
+            area, (left, right), lefts, rights = triangle, ordered, lower, upper
     scores = np.empty(len(left), np.float32)
-    if len(lefts) * len(rights) > SPARSE * len(left):
+    if area > SPARSE * len(left):
         for start in range(0, len(left), GATHER):
             part = slice(start, start + GATHER)
             np.einsum("pd,pd->p", vectors[left[part]], vectors[right[part]], out=scores[part])
@@ -45,7 +56,10 @@ def pair_cosines(vectors: FloatArray, left: NDArray[np.integer], right: NDArray[
         some = lefts[start : start + LEFTS]
         pairs = order[first : ends[start + len(some) - 1]]
         first += len(pairs)
-        scores[pairs] = (vectors[some] @ others)[row[left[pairs]] - start, column[right[pairs]]]
+        # The rights are on the right of the lefts where pairs were ordered: what lies before is no pair.
+        before = int(column[right[pairs]].min(initial=len(rights))) if area < len(lefts) * len(rights) else 0
+        products = vectors[some] @ others[:, before:]
+        scores[pairs] = products[row[left[pairs]] - start, column[right[pairs]] - before]
     return scores
 
 

@@ -141,9 +141,11 @@ def test_the_nearest_points_are_those_of_scikit_learn():
     assert found == [(tpr[k], fpr[k]) for k in expected]
 
 
+@pytest.mark.parametrize("crossed", [0, 1000])
 @pytest.mark.parametrize("sparse", [0, 40])
-def test_products_and_gathered_pairs_score_alike(sparse, monkeypatch):
+def test_products_and_gathered_pairs_score_alike(sparse, crossed, monkeypatch):
     monkeypatch.setattr(template_pairs, "SPARSE", sparse)
+    monkeypatch.setattr(template_pairs, "CROSSED", crossed)
     monkeypatch.setattr(template_pairs, "LEFTS", 3)
     monkeypatch.setattr(template_pairs, "GATHER", 5)
     rng = np.random.default_rng(0)
