@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,4 +99,4 @@ def colors(data: str, /, *, images: int = 5000, seed: int = 0) -> None:
     samples = draw_samples(source, images, seed)
     values, vectors = principal_colors(progress.track(map(source.read, samples), "colors", "images", len(samples)))
     rows = ",".join(f"({','.join(f'{value:.4f}' for value in row)})" for row in vectors)
-    print(f"pca_noise:values=({','.join(f'{value:.5f}' for value in values)}),vectors=({rows})")
+    print(shlex.quote(f"pca_noise:values=({','.join(f'{value:.5f}' for value in values)}),vectors=({rows})"))

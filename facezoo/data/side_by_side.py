@@ -145,7 +145,11 @@ def check_exclude(sampler: Sampler, exclude: int) -> None:
         )
     people, batch = sampler.size // sampler.group, sampler.batch_size // sampler.group
     most = max(0, people // 2 - batch)
-    sampler.require(0 <= exclude <= most, "exclude", f"with {people:,} identities an epoch 0 to {most:,} go")
+    sampler.require(
+        0 <= exclude <= most,
+        "exclude",
+        f"it must be 0 to {most:,}: half of an epoch's {people:,} identities less a batch's {batch:,}",
+    )
 
 
 def identity_order(sampler: Sampler, epoch: int, rng: np.random.Generator, people: int, exclude: int) -> Indices:

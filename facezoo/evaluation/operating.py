@@ -118,8 +118,9 @@ def sample_warnings(counts: PairCounts, target: float, threshold: float, matches
         )
     elif pairs * target < RULE_OF_THIRTY:
         words.append(
-            f"few errors: the threshold rests on {matches:.0f} false matches, {RULE_OF_THIRTY} are needed to know the "
-            f"rate to a third (rule of thirty); that takes {math.ceil(RULE_OF_THIRTY / target):,} impostor pairs, such "
+            f"few errors: the threshold rests on {matches:.0f} false match{'' if round(matches) == 1 else 'es'}, "
+            f"{RULE_OF_THIRTY} are needed to know the rate to a third (rule of thirty); "
+            f"that takes {math.ceil(RULE_OF_THIRTY / target):,} impostor pairs, such "
             f"as of {_photos_for(RULE_OF_THIRTY / target):,} photos"
         )
     else:

@@ -1,3 +1,5 @@
+import shlex
+
 import numpy as np
 import pytest
 
@@ -80,4 +82,5 @@ def test_what_cannot_be_shown_is_one_sentence(run, faces, tmp_path, asked, words
 
 def test_colors_prints_a_transform_that_can_be_used(run, faces):
     code, spec, _ = run("data", "colors", faces, "--images", 4)
-    assert code == 0 and TRANSFORMS.create(spec.strip()).values[0] > 0
+    (word,) = shlex.split(spec)  # as a shell takes what is printed
+    assert code == 0 and TRANSFORMS.create(word).values[0] > 0

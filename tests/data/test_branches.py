@@ -59,7 +59,7 @@ def test_nobody_of_two_sets_comes_again_while_in_the_queue(exclude):
         ("branches:each=0", {}, "each is 0"),
         ("branches:each=3", {"batch_size": 10}, "it must be a multiple of 6: 3 photos of 2 sets"),
         ("branches:exclude=1", {}, "it goes with same=true only"),
-        ("branches:same=true,exclude=2", {}, "with 2 identities an epoch 0 to 0 go"),
+        ("branches:same=true,exclude=2", {}, "it must be 0 to 0: half of an epoch's 2 identities"),
         ("branches:same=true", {"classes": [f"{label}-{label}" for label in range(8)]}, "the same name in all sets"),
     ],
 )

@@ -136,7 +136,7 @@ def test_the_rest_of_a_batch_is_drawn_from_all():
         ("balanced:power=2", "power is 2.0"),
         ("blocks:window=0", "window is 0"),
         ("pairs:exclude=3,last=fill", "do not go together"),
-        ("pairs:exclude=9", "exclude is 9, with 12 identities an epoch 0 to 2 go"),
+        ("pairs:exclude=9", "exclude is 9, it must be 0 to 2: half of an epoch's 12 identities less a batch's 4"),
         ("shuffle:seed=3", "seed follows from the data"),
         ("mixed", "unknown sampler 'mixed'; known: balanced, blocks, branches, identities, pairs, shuffle"),
     ],
