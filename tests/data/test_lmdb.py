@@ -160,12 +160,20 @@ from facezoo.types import InputError
 path, whole = sys.argv[1], np.fromfile(sys.argv[1], np.uint8)
 rng = np.random.default_rng(0)
 page = len(whole) // 4096
+leaves = [k for k in range(2, page) if whole[4096 * k + 10 : 4096 * k + 12].tolist() == [2, 0]]
 DATASETS.names()
-for damage in range(100):
+for damage in range(60):
     child = os.fork()
     if not child:
         broken = whole.copy()
-        for _ in range(3):
+        leaf = 4096 * int(rng.choice(leaves))
+        nodes = whole[leaf + 16 : leaf + int(whole[leaf + 12 : leaf + 14].view("<u2")[0])].view("<u2").tolist()
+        node = leaf + int(rng.choice(nodes))
+        if damage % 3 == 0:  # the length of a value, or of its key
+            broken[node + int(rng.choice([2, 3, 6, 7]))] = 255
+        elif damage % 3 == 1:  # where a node is
+            broken[leaf + 16 + int(rng.integers(2 * len(nodes)))] = rng.integers(256)
+        else:
             # Heads of pages and their ends, where nodes are.
             place = 4096 * rng.integers(2, page) + rng.choice([rng.integers(40), rng.integers(4056, 4096)])
             broken[place] = rng.integers(256)
