@@ -86,7 +86,7 @@ def _histogram(values: np.ndarray, edges: np.ndarray, x: str, y: str, logarithmi
         if logarithmic:
             axes.set_xscale("log")
         else:
-            axes.xaxis.get_major_locator().set_params(integer=True)
+            axes.locator_params(axis="x", integer=True)
         axes.set_xlabel(x)
         axes.set_ylabel(y)
         return figure
