@@ -226,26 +226,31 @@ class HeadFile:
         return replace(self, classes=[self.classes[p] for p in places], weight=self.weight[places], margin=margin)
 
     @torch.no_grad()
-    def fill(self, head: Classifier, classes: Sequence[str]) -> None:
+    def fill(self, head: Classifier, classes: Sequence[str], entry: str = "model.start_head") -> None:
         """Give the classes of a classifier the centres that classes of the same names have here.
 
         Classes that are only here are left out, those that are only there keep their own centres. What the margin has
         learnt or counted goes along if both margins are of one kind, and so for the loss; but for what follows from the
         options and the number of classes, see `facezoo.heads.margin`.
 
+        Args:
+            head: the classifier.
+            classes: its classes' names.
+            entry: of the config, for messages.
+
         Raises:
             InputError: other dimensions or sub-centres, or no class in common.
         """
         if (head.embedding_dim, head.sub_centres) != (self.embedding_dim, self.sub_centres):
             raise InputError(
-                f"model.start_head: {self.sub_centres} centres a class of {self.embedding_dim} dimensions, the run has "
+                f"{entry}: {self.sub_centres} centres a class of {self.embedding_dim} dimensions, the run has "
                 f"{head.sub_centres} of {head.embedding_dim}"
             )
         known = {name: place for place, name in enumerate(self.classes)}
         pairs = [(there, known[name]) for there, name in enumerate(classes) if name in known]
         if not pairs:
-            raise InputError(f"model.start_head: none of the data's {len(classes)} classes is in it")
-        log.info("model.start_head: %d of %d classes start from it", len(pairs), len(classes))
+            raise InputError(f"{entry}: none of the data's {len(classes)} classes is in it")
+        log.info("%s: %d of %d classes are taken from it", entry, len(pairs), len(classes))
         there, here = torch.tensor(pairs).T
         own = (there >= head.first) & (there < head.last)
         head.weight[there[own] - head.first] = self.weight[here[own]].to(head.weight.dtype)

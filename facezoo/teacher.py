@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from facezoo import distributed
 from facezoo.align import similarity, template_points
 from facezoo.config import Config
 from facezoo.data.dataset import Dataset
@@ -149,7 +150,7 @@ class StoredTeacher(Teacher):
         missing = int(self.file.failed[self.rows].sum())
         if missing == len(data):
             raise InputError(f"{folder}: none of the {missing:,} images has an embedding")
-        if missing:
+        if missing and distributed.is_first():
             log.warning("%s: %d of %d images have no embedding and teach nothing", folder, missing, len(data))
 
     def __call__(self, images: Tensor, samples: Tensor) -> Shown:
@@ -228,5 +229,5 @@ def _head(config: Config, data: Dataset, embedding_dim: int) -> Classifier:
         head = create_head(
             file.spec, embedding_dim, len(data.classes), sub_centres=file.sub_centres, spaces=data.spaces
         )
-    file.fill(head, data.classes)
+    file.fill(head, data.classes, "model.teacher_head")
     return head.eval().requires_grad_(False)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facezoo.distillation.loss import MapDistillation, Shape
+from facezoo.distillation.loss import MapDistillation, Shape, resized
 from facezoo.registry import DISTILLATION_LOSSES
 from facezoo.types import InputError
 
@@ -79,7 +79,7 @@ class FactorTransfer(MapDistillation):
         factors, again = self.paraphraser(target)
         own = self.translator(student[-1].to(dtype))
         repeated = (again - target).square().flatten(1).mean(1)
-        return factor_distance(own, F.adaptive_avg_pool2d(factors.detach(), own.shape[2:])) + repeated
+        return factor_distance(*resized(own, factors.detach())) + repeated
 
 
 def factor_distance(student: Tensor, teacher: Tensor) -> Tensor:
