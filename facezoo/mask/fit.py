@@ -122,7 +122,7 @@ def _model(count: int) -> tuple[FloatArray, FloatArray, FloatArray]:
 
 def _fit(points: FloatArray, mean: FloatArray, modes: FloatArray, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Pose (6,), that is yaw, pitch, roll, log scale and place, and shape (M,)."""
-    start = np.zeros((len(STARTS), 6))
+    start: FloatArray = np.zeros((len(STARTS), 6))
     start[:, :2] = STARTS
     start[:, 2] = _roll(points)
     start[:, 3] = np.log(1 / np.sqrt(mean[:, :2].var(axis=0).sum()))

@@ -41,12 +41,7 @@ def rasterise(points: FloatArray, triangles: Triangles, size: tuple[int, int]) -
         size: height and width.
     """
     screen, back = to_screen(points, size)
-    triangles = np.ascontiguousarray(triangles, np.int32)
-    nearest, pair, w = kernels().zbuffer(screen, triangles, np.ones(len(triangles), np.bool_), *size)
-    there = nearest >= 0
-    first = np.where(there, 1 - pair[..., 0] - pair[..., 1], 0)
-    weights = np.concatenate([first[..., None], pair], axis=2)
-    return Fragments(nearest, weights, np.where(there, back - w, np.float32(np.inf)))
+    return Fragments(*kernels().fragments(screen, np.ascontiguousarray(triangles, np.int32), back, *size))
 
 
 def spread(points: FloatArray, triangles: Triangles, values: FloatArray, size: tuple[int, int]) -> FloatArray:

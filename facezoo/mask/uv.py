@@ -116,11 +116,11 @@ def render(
     x = where[..., 0] * np.float32(texture.shape[1]) - np.float32(0.5)
     y = where[..., 1] * np.float32(texture.shape[0]) - np.float32(0.5)
     x[~covered], y[~covered] = 0, 0
-    color = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    color: Any = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     color = color.reshape(*color.shape[:2], -1).astype(np.float32)
     color[~covered] = 0
     color = cv2.resize(color, (width, height), interpolation=cv2.INTER_AREA).reshape(height, width, -1)
-    coverage = cv2.resize(covered.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    coverage: Any = cv2.resize(covered.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     return Layer(int(low[1]), int(low[0]), color, coverage)
 
 

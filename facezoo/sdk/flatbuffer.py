@@ -49,9 +49,9 @@ class Table:
         return list(struct.unpack_from(f"<{self._bounded(count)}i", self._span(start, 4 * count)))
 
     def text(self, field: int) -> str:
-        return self.bytes(field).decode("utf-8", "replace")
+        return self.data_of(field).decode("utf-8", "replace")
 
-    def bytes(self, field: int) -> bytes:
+    def data_of(self, field: int) -> bytes:
         start, count = self._vector(field)
         return self._span(start, count)
 

@@ -46,7 +46,7 @@ class OnnxGraph:
         from onnx import TensorProto, helper, numpy_helper
 
         def values(shapes: dict[str, Shape]) -> list[Any]:
-            batched = {key: ["batch", *shape] for key, shape in shapes.items()}
+            batched: dict[str, list[str | int | None]] = {key: ["batch", *shape] for key, shape in shapes.items()}
             return [helper.make_tensor_value_info(key, TensorProto.FLOAT, shape) for key, shape in batched.items()]
 
         arrays = [numpy_helper.from_array(array, key) for key, array in self.arrays.items()]

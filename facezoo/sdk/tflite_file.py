@@ -97,7 +97,7 @@ def _tensor(table: Table, buffers: list[Table], name: str) -> Tensor:
     number = table.number(2, code="I")
     if number >= len(buffers):
         raise InputError(f"{name}: tensor {label!r} lies in buffer {number}, the file has {len(buffers)}")
-    data = buffers[number].bytes(0)
+    data = buffers[number].data_of(0)
     if not data:
         return Tensor(label, shape, None)
     kind = table.number(1, code="b")

@@ -165,7 +165,7 @@ def test_an_extrapolated_threshold_meets_what_more_people_show():
 
 
 def test_intervals_of_extrapolated_thresholds_cover_the_truth():
-    """That of ten times as many people; `benchmarks/coverage.py` has more of it, also people who are alike in groups."""
+    """That of ten times as many people; `benchmarks/interval_coverage.py` has more, also people alike in groups."""
     large = crowd(1, 1500)
     truth = operating_points(count_pairs(*large).settled(large[0], [3e-6]), [3e-6], 0)[0].threshold
     covered = 0

@@ -11,7 +11,7 @@ import numpy as np
 
 from facezoo.data.synthetic.shade import shade
 
-__all__ = ["interpolate", "light_share", "normals", "shade", "sky_share", "zbuffer"]
+__all__ = ["fragments", "interpolate", "light_share", "normals", "shade", "sky_share", "zbuffer"]
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -58,6 +58,32 @@ def zbuffer(screen, faces, two_sided, height, width):
                     nearest[row, column] = t
                     weights[row, column, 0] = second
                     weights[row, column, 1] = third
+    return nearest, weights, depth
+
+
+@numba.njit(cache=True, error_model="numpy")
+def fragments(screen, faces, back, height, width):
+    """As `zbuffer` of a mesh that is seen from both sides, in the form that `facezoo.mask` works on.
+
+    Args:
+        back: what w is counted back from.
+
+    Returns:
+        Triangle (H, W) int32; weights of its three corners (H, W, 3) float32, 0 where there is none; back - w
+        (H, W) float32, infinite where there is none.
+    """
+    nearest, pair, depth = zbuffer(screen, faces, np.ones(len(faces), np.bool_), height, width)
+    weights = np.zeros((height, width, 3), np.float32)
+    for row in range(height):
+        for column in range(width):
+            if nearest[row, column] >= 0:
+                second, third = pair[row, column]
+                weights[row, column, 0] = np.float32(1) - second - third
+                weights[row, column, 1] = second
+                weights[row, column, 2] = third
+                depth[row, column] = back - depth[row, column]
+            else:
+                depth[row, column] = np.inf
     return nearest, weights, depth
 
 

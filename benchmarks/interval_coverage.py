@@ -1,6 +1,6 @@
 """How often intervals cover what they claim: sets of synthetic people, held against fifty times as many.
 
-    python benchmarks/coverage.py [templates] [pairs] [tail] [--trials 200]
+    python benchmarks/interval_coverage.py [templates] [pairs] [tail] [--trials 200]
 
 Embeddings are a person's centre and noise. `even`: all people are alike. `mixed`: photos of some vary three times as
 much as those of others. `shared`: people belong to eight groups whose centres lie in one direction, as those of one
