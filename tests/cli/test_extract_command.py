@@ -80,7 +80,7 @@ def test_scoring_features_imports_no_torch(people, tmp_path, run):
     ("tokens", "words"),
     [
         (["extract", "test-mosaic", "/nowhere", "{out}"], "no such file or folder"),
-        (["extract", "test-mosaic", "{people}", "{out}", "--aligned", "dlib"], "wants crops aligned to 'arcface'"),
+        (["extract", "test-mosaic", "{people}", "{out}", "--aligned", "nose"], "unknown template 'nose'"),
         (["extract", "test-mosaic", "{people}", "{out}", "--batch-size", "0"], "--batch-size is 0"),
         (["evaluate", "{done}", "folder:root={other},folds=2,aligned=arcface"], "has no embedding of"),
         (["evaluate", "{done}", "folder:root={people}", "--features", "x"], "leave --contract and --features out"),
