@@ -235,8 +235,8 @@ class Trainer:
         self.scaler.update()
         self.mode.after_step()
         if self.average and self.average.update(self.backbone, self.step):
-            images = (self._images(batch.crops) for batch in self._loaded(0, min(NORM_BATCHES, self.sampler.batches)))
-            self.average.settle(self._network().to(self.device), self.backbone, images)
+            seen = (self._images(batch.crops) for batch in self._loaded(0, min(NORM_BATCHES, self.sampler.batches)))
+            self.average.settle(self._network().to(self.device), self.backbone, seen)
         return sums
 
     def _lr(self, step: int) -> float:

@@ -53,22 +53,22 @@ class Multi(Dataset):
 
     def _join(
         self,
-        sets: list[Dataset],
+        sets: Sequence[Dataset],
         specs: list[str],
         weights: list[float] | None = None,
         separate: bool = False,
         same: bool = False,
     ) -> None:
         """Set all attributes from the datasets and how they are written."""
-        self.specs, self.sets = list(specs), sets
+        self.specs, self.sets = list(specs), list(sets)
         lengths = [len(data) for data in self.sets]
         self._starts = np.concatenate([[0], np.cumsum(lengths)])
         self.source = np.repeat(np.arange(len(sets)), lengths)
         names: dict[str, int] = {}
         labels = []
         for number, data in enumerate(self.sets):
-            own = [name if same else f"{number}-{name}" for name in data.classes]
-            labels.append(np.array([names.setdefault(name, len(names)) for name in own])[data.labels])
+            called = [name if same else f"{number}-{name}" for name in data.classes]
+            labels.append(np.array([names.setdefault(name, len(names)) for name in called])[data.labels])
         self.labels, self.classes = np.concatenate(labels), list(names)
         self.problems = _together([data.problems for data in self.sets])
         if any(data.shards is not None for data in self.sets):
