@@ -80,7 +80,7 @@ def clean(
         print(found.warning(), file=sys.stderr)
     copies = sum(len(group.others) for group in found.duplicates)
     print(
-        f"{len(found.outliers):,} outliers, {len(found.merges):,} groups of identities to merge, {copies:,} copies; "
+        f"outliers: {len(found.outliers):,}; groups of identities to merge: {len(found.merges):,}; copies: {copies:,}; "
         f"look at {out / 'review.html'}"
     )
     print(f"as proposed: {kept.sentence()}")

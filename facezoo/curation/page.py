@@ -105,10 +105,10 @@ def _summary(found: Findings, data: Dataset) -> Markup:
     across = sum(group.across for group in found.duplicates)
     copies = sum(len(group.others) for group in found.duplicates)
     words = {
-        "outliers": f"{len(found.outliers):,} images at or below {_threshold(found.outlier_limit, 'images')}",
-        "merges": f"{len(found.merges):,} groups at or above {_threshold(found.merge_limit, 'neighbours')}",
-        "duplicates": f"{copies:,} copies of {len(found.duplicates):,} photos, {across:,} of them under several "
-        f"identities; alike from a cosine of {found.alike.cosine:.3f} and a likeness of pixels of "
+        "outliers": f"{len(found.outliers):,}: images at or below {_threshold(found.outlier_limit, 'images')}",
+        "merges": f"{len(found.merges):,}: groups at or above {_threshold(found.merge_limit, 'neighbours')}",
+        "duplicates": f"{copies:,}: copies of other photos ({len(found.duplicates):,}; under several identities: "
+        f"{across:,}), alike from a cosine of {found.alike.cosine:.3f} and a likeness of pixels of "
         f"{found.alike.likeness:.3f}",
         "unreadable": f"{found.unreadable:,}",
     }
