@@ -27,7 +27,9 @@ Kind = Literal[
     "transforms",
     "benchmarks",
     "detectors",
+    "landmarks",
     "embedders",
+    "wearables",
 ]
 """What `facezoo list` lists: the zoo's models, the recipes, or one of the registries."""
 

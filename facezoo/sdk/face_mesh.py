@@ -31,7 +31,7 @@ SHRINK = 2
 
 @LANDMARKS.register(name="face-mesh")
 class FaceMesh:
-    """Boxes of faces to meshes.
+    """Boxes of faces to 468 points in three dimensions, their order that of MediaPipe's face mesh.
 
     Args:
         margin: side of the square that the network sees, in larger sides of the box.

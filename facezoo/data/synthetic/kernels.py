@@ -20,5 +20,5 @@ def kernels() -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != "numba":
             raise
-        raise InputError('synthetic faces need numba: pip install "facezoo[synth]"') from None
+        raise InputError('drawing faces needs numba: pip install "facezoo[synth]"') from None
     return raster
