@@ -22,7 +22,8 @@ def drawn(seed: int, *shape: int) -> Tensor:
 
 
 def create(spec: str):
-    (loss,) = create_distillation([spec], student_maps=STAGES, teacher_maps=TEACHER_STAGES).double().values()
+    given = {"student_maps": STAGES, "teacher_maps": TEACHER_STAGES, "embedding_dim": DIM}
+    (loss,) = create_distillation([spec], **given).double().values()
     return loss
 
 

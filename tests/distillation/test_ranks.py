@@ -18,6 +18,7 @@ ranks = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(ranks)
 
 CASES = [*DISTILLATION_LOSSES.names(), "fitnet:adapter=true", "nst:kernel=gaussian", "ekd@tface:hardest=3"]
+CASES += ["cosine:centred=true", "rkd:angle=0", "soft_target:temperature=1"]
 
 
 @pytest.fixture(scope="module")
