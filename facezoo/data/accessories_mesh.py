@@ -18,6 +18,9 @@ from facezoo.types import Crop, FloatArray
 if TYPE_CHECKING:
     from facezoo.mask.outfit import Outfit
 
+SMALLEST = 16
+"""Crops with fewer pixels a side stay as they are: nothing would be seen."""
+
 
 @TRANSFORMS.register
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class Wear(Transform):
         _outfit(self.templates, self.pieces)
 
     def apply(self, crop: Crop, rng: np.random.Generator) -> Crop:
+        if min(crop.shape[:2]) < SMALLEST:
+            return crop.copy()
         mesh = _shaken(_mesh(self.template, crop.shape[0], crop.shape[1]), self.jitter, crop.shape[0], rng)
         return _outfit(self.templates, self.pieces).put_on(crop, mesh[None], rng)[0]
 

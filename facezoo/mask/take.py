@@ -17,14 +17,14 @@ from facezoo.mask.template import Texture
 from facezoo.mask.wearables.surgical import outline
 from facezoo.types import FloatArray, Image, InputError
 
-SEEN = 0.5
+SEEN = 0.2
 """The least cosine to the viewer from which a place of the mask can be read from the photo."""
 
 ROUNDS = 5
 """Of GrabCut (https://doi.org/10.1145/1015706.1015720)."""
 
-LIKE_SKIN = 28.0
-"""Levels of 255 by which some channel of cloth and skin differs at least."""
+MOST_SKIN = 0.75
+"""Share of a mask that may have the colour of the skin."""
 
 STRAP = 0.11
 """Narrower bands of cloth are straps, between face places."""
@@ -74,8 +74,8 @@ def take(image: Image, mesh: FloatArray) -> Texture:
     light = measure(image, np.asarray(mesh, float), pose, upper=True)
     relative = light.on(photo.normal)[..., None] * light.exposure * light.cast
     even = photo.colors / np.maximum(relative, 0.05) ** (1 / GAMMA)
-    weight = np.clip((photo.facing - SEEN) / 0.35, 0, 1) + 1e-4
-    other = weight[:, ::-1] * _agreement(covered, weight)
+    weight = _reliance(photo.facing)
+    other = weight[:, ::-1] * (1 - weight) + 1e-4
     colors = (even * weight[..., None] + even[:, ::-1] * other[..., None]) / (weight + other)[..., None]
     alpha = (covered * weight + covered[:, ::-1] * other) / (weight + other)
     filled = _matted(_one_piece(alpha > 0.5), colors)
@@ -156,8 +156,7 @@ def _cloth(photo: Unrolled) -> NDArray[np.float32]:
         raise InputError("mask: no cloth was told from the skin over the mouth; is a mask worn, and in another colour?")
     piece = (labels == np.bincount(inner[inner > 0]).argmax()).astype(np.uint8)
     filled = _one_piece(piece > 0)
-    skin, cloth_color = (np.median(smooth[where & seen], axis=0) for where in ((b > -0.3) & (b < 0.1), filled > 0))
-    if np.abs(skin - cloth_color).max() < LIKE_SKIN:
+    if _like_skin(smooth, (b > -0.3) & (b < 0.1) & seen, (filled > 0) & seen) > MOST_SKIN:
         raise InputError("mask: what covers the mouth has the colour of the skin; is a mask worn?")
     if not LEAST < filled.mean() < MOST:
         raise InputError(
@@ -165,6 +164,15 @@ def _cloth(photo: Unrolled) -> NDArray[np.float32]:
             "take a photo from the front on which mask and skin differ in colour"
         )
     return filled
+
+
+def _like_skin(colors: Image, skin: NDArray[np.bool_], cloth: NDArray[np.bool_]) -> float:
+    """Share of the cloth whose colour is that of the skin, in CIE L*a*b*."""
+    lab = cv2.cvtColor(colors, cv2.COLOR_RGB2LAB).astype(np.float32)
+    middle = np.median(lab[skin], axis=0)
+    spread = np.maximum(np.median(np.abs(lab[skin] - middle), axis=0), (18, 3, 3))
+    away = np.sqrt((((lab[cloth] - middle) / spread) ** 2).sum(axis=1))
+    return float((away < 3.5).mean())
 
 
 def _one_piece(cloth: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -177,9 +185,10 @@ def _one_piece(cloth: NDArray[np.bool_]) -> NDArray[np.float32]:
     return (smooth > 0.5).astype(np.float32)
 
 
-def _agreement(covered: FloatArray, weight: FloatArray) -> FloatArray:
-    """How much of the other side to take: all where this one is not seen, little where it is."""
-    return np.clip(1 - weight, 0.0, 1.0) + 1e-3
+def _reliance(facing: FloatArray) -> FloatArray:
+    """How far a place is read where it lies (SIDE, SIDE), 0..1: it faces the viewer, and not much less than the place
+    on the other side, behind whose silhouette it may lie."""
+    return drawing.step(facing, SEEN, SEEN + 0.2) * drawing.step(facing - facing[:, ::-1], -0.35, -0.12) + 1e-4
 
 
 def _matted(coverage: FloatArray, colors: FloatArray) -> FloatArray:

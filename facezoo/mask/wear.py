@@ -18,7 +18,7 @@ from facezoo.mask.shell import normals
 from facezoo.mask.template import Part, Template
 from facezoo.types import FloatArray, Image, InputError
 
-SINK = 0.11
+SINK = 0.055
 """The head hides what lies so much behind its surface, head coordinates: cloth may touch the skin."""
 
 SHADOW_REACH, SHADOW_FALL = 0.05, 0.035
@@ -55,7 +55,7 @@ class Window:
     fine: int
 
     def within(self, points: FloatArray) -> FloatArray:
-        """Pixels of the finer window of photo pixels (N, 3)."""
+        """Pixels of the finer window, depth too, of photo pixels (N, 3)."""
         moved = (points + np.float32([0.5 - self.left, 0.5 - self.top, 0])) * np.float32(self.fine)
         return moved - np.float32([0.5, 0.5, 0])
 
@@ -118,7 +118,7 @@ def _window(placed: list[FloatArray], unit: float, size: tuple[int, int]) -> Win
 
 
 def _head_depth(pose: Pose, mesh: FloatArray, window: Window) -> FloatArray:
-    """(H, W) z of the head's surface, in photo pixels; infinite beside it."""
+    """(H, W) z of the head's surface, in pixels of the window; infinite beside it."""
     points, triangles = occluder()
     behind = pose.place(points[len(mesh) :], _following_head())
     return rasterise(window.within(np.concatenate([mesh, behind])), triangles, window.size).depth
@@ -138,8 +138,15 @@ def _draw(
     rows, columns = part.grid.shape[:2]
     facing = normals(points.reshape(rows, columns, 3)).reshape(-1, 3)
     relative = light.on(facing)
-    found = rasterise(window.within(points), part.triangles, window.size)
-    visible = (found.triangle >= 0) & (found.depth < depth + SINK * unit)
+    placed = window.within(points)
+    low = np.clip(np.floor(placed[:, :2].min(axis=0)), 0, window.size[::-1]).astype(int)
+    high = np.clip(np.ceil(placed[:, :2].max(axis=0)) + 1, low, window.size[::-1]).astype(int)
+    if (high == low).any():
+        return
+    # Only where the part lies: straps are small.
+    layer, shadow, depth = (each[low[1] : high[1], low[0] : high[0]] for each in (layer, shadow, depth))
+    found = rasterise(placed - np.float32([*low, 0]), part.triangles, depth.shape)  # type: ignore[arg-type]
+    visible = (found.triangle >= 0) & (found.depth < depth + np.float32(SINK * unit * window.fine))
     if not visible.any():
         return
     texture = _level(part, points, rows, columns, window.fine)
@@ -158,10 +165,9 @@ def _draw(
         color = color + np.float32(255 * part.gloss * light.exposure) * np.maximum(lit - 1, 0)[:, None]
     color = np.minimum(color, 255)
     share = alpha[:, None]
+    texels[:, :3], texels[:, 3] = color, 1
     below = layer[visible]
-    layer[visible] = np.concatenate(
-        [below[:, :3] * (1 - share) + color * share, below[:, 3:] * (1 - share) + share], axis=1
-    )
+    layer[visible] = below + share * (texels - below)
     shadow[visible] = np.maximum(shadow[visible], part.shadow * alpha)
 
 

@@ -89,3 +89,22 @@ def test_what_is_there_is_replaced_on_wish_alone(run, faces, tmp_path):
     assert out.read_bytes() == b"mine"
     assert run("mask", faces / "ada/0.jpg", out, *CROPS, "--force")[0] == 0
     assert run("mask", faces / "ada/0.jpg", faces / "ada/0.jpg", *CROPS, "--force")[0] == 2
+
+
+def test_the_sheet_and_the_guide_are_drawn(run, tmp_path):
+    code, said, _ = run("mask", "sheet", tmp_path / "sheet.png", "--templates", "surgical", "hat", "--size", 64)
+    assert code == 0 and "2 templates" in said
+    assert read_image(tmp_path / "sheet.png").shape == (256, 256, 3)
+    assert run("mask", "sheet", tmp_path / "sheet.png", "--size", 64)[0] == 2
+    assert run("mask", "guide", tmp_path / "guide.png")[0] == 0
+    assert run("mask", "guide", tmp_path / "guide.tex")[0] == 2
+
+
+@pytest.mark.network
+@pytest.mark.data
+def test_a_mask_is_taken_off_a_photo_and_put_on_another(run, data_root, tmp_path):
+    photo, out = data_root / "photos" / "test4_mask.jpg", tmp_path / "white.png"
+    assert run("mask", "template", photo, out)[0] == 0
+    code, said, _ = run("mask", data_root / "photos" / "test1.jpg", tmp_path / "worn.jpg", "--templates", out)
+    assert code == 0 and said.count("png:path") == 2
+    assert run("mask", "template", photo, tmp_path / "x.jpg")[0] == 2

@@ -1,0 +1,77 @@
+"""A mask is taken off a photo and put on again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facezoo.image import read_image
+from facezoo.mask.finder import Finder
+from facezoo.mask.mannequin import contact_sheet, guide, mannequin
+from facezoo.mask.take import take, taken
+from facezoo.mask.template import drawn
+from facezoo.mask.wear import wear
+from facezoo.mask.wearables.image_file import write_texture
+from facezoo.types import InputError
+
+
+@pytest.mark.parametrize("yaw", [0.0, 25.0])
+@pytest.mark.parametrize("name", ["surgical:color=blue", "n95:color=black,valve=no"])
+def test_what_is_taken_off_and_put_on_again_looks_alike(tmp_path: Path, name: str, yaw: float):
+    image, mesh = mannequin(yaw, 320)
+    first = wear(image, mesh, drawn(name, 0), np.random.default_rng(0))
+    texture = take(first.image, mesh)
+    write_texture(tmp_path / "taken.png", texture)
+    again = wear(image, mesh, drawn(f"png:path={tmp_path / 'taken.png'},straps=false", 0), np.random.default_rng(0))
+
+    one, other = first.coverage > 127, again.coverage > 127
+    both = one & other
+    assert both.sum() / (one | other).sum() > 0.8
+    assert np.abs(first.image[both].astype(float) - again.image[both]).mean() < 16
+
+
+def test_the_side_that_is_not_seen_is_filled_from_the_other():
+    image, mesh = mannequin(40.0, 320)
+    texture = take(wear(image, mesh, drawn("surgical:color=green", 1), np.random.default_rng(0)).image, mesh)
+    alpha = texture[..., 3].astype(float)
+
+    assert np.abs(alpha - alpha[:, ::-1]).sum() < 0.35 * alpha.sum()
+
+
+def test_a_bare_face_is_refused():
+    image, mesh = mannequin(0.0, 320)
+    with pytest.raises(InputError, match="mask"):
+        take(image, mesh)
+
+
+def test_a_small_face_is_refused():
+    image, mesh = mannequin(0.0, 80)
+    with pytest.raises(InputError, match="80 or more"):
+        take(image, mesh)
+
+
+def test_the_sheet_has_a_row_for_each_piece_and_the_guide_is_a_layout():
+    assert contact_sheet(["surgical", "hat"], 2, 64).shape == (4 * 64, 4 * 64, 3)
+    assert guide().shape == (512, 512, 3) and guide().min() < 100
+
+
+@pytest.mark.network
+@pytest.mark.data
+@pytest.mark.parametrize("name", ["test3_mask.jpg", "test4_mask.jpg"])
+def test_a_mask_is_taken_off_a_real_photo(data_root: Path, name: str):
+    path = data_root / "photos" / name
+    texture = taken(read_image(path), Finder(least=0.0), name)
+    covered = texture[..., 3] > 127
+
+    assert 0.05 < covered.mean() < 0.3
+    inside = texture[covered][:, :3].mean()
+    assert inside < 90 if name.startswith("test3") else inside > 180  # a black one, a white one
+
+
+@pytest.mark.network
+@pytest.mark.data
+def test_nobody_with_a_mask_is_told(data_root: Path):
+    with pytest.raises(InputError, match="test1"):
+        taken(read_image(data_root / "photos" / "test1.jpg"), Finder(least=0.0), "test1.jpg")
