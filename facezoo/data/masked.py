@@ -82,18 +82,20 @@ class Masked(Dataset):
             self.weights = self.base.weights[self._source] / variants
         if self.base.spaces is not None:
             self.spaces = self.base.spaces[used]
+        if self.base.source is not None:
+            self.source = self.base.source[self._source]
 
-    def source(self, index: int) -> tuple[int, int]:
+    def _of(self, index: int) -> tuple[int, int]:
         """Number of the image and of its variant."""
         return int(self._source[index]), index % self.variants
 
     def read(self, index: int) -> Crop:
-        image, variant = self.source(index)
+        image, variant = self._of(index)
         return self._worn(self.base.read(image), image, variant)
 
     def encoded(self, index: int) -> bytes:
         """As a JPEG; the bytes of the source where nothing is worn."""
-        image, variant = self.source(index)
+        image, variant = self._of(index)
         data = self.base.encoded(image)
         plain = decode_image(data, self.base.name(image))
         worn = self._worn(plain, image, variant)
@@ -106,10 +108,10 @@ class Masked(Dataset):
         return self.outfit.put_on(plain, self.meshes.of(image), rng)[0]
 
     def name(self, index: int) -> str:
-        return self.base.name(self.source(index)[0])
+        return self.base.name(self._of(index)[0])
 
     def path(self, index: int) -> str:
-        image, variant = self.source(index)
+        image, variant = self._of(index)
         path = PurePosixPath(self.base.path(image))
         if self.variants == 1:
             return path.as_posix()

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from facezoo.data.classes import numbered
-from facezoo.data.dataset import FileDataset, Names
+from facezoo.data.dataset import Dataset, FileDataset, Names
 from facezoo.data.list_file import absent
 from facezoo.data.list_lines import read_lines
 from facezoo.data.multi import Multi
@@ -36,7 +36,7 @@ class NirVis(Multi):
         root = path.parent if root is None else Path(root)
         lines, values, blank = read_lines(path, root)
         infrared, visible = _photos(path, lines, values)
-        sets = []
+        sets: list[Dataset] = []
         for photos in (visible, infrared):
             names, labels = Names(map(str.encode, photos)), np.array(list(photos.values()))
             if len(missing := absent(root, names)):

@@ -125,10 +125,16 @@ class Branches(Sampler):
 
 
 def class_sets(labels: Labels, source: Labels | None) -> Labels:
-    """(C,) the set of every class, from labels (N,) and sets (N,) of the samples; all 0 where the data are one set."""
+    """(C,) the set of every class, from labels (N,) and sets (N,) of the samples; all 0 where the data are one set.
+
+    Raises:
+        InputError: a class has images in two sets.
+    """
     sets = np.zeros(int(labels.max()) + 1, np.int64)
     if source is not None:
         sets[labels] = source
+        if (sets[labels] != source).any():
+            raise InputError("one class has images in two sets of the data; leave same=true of multi out")
     return sets
 
 

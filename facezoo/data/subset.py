@@ -59,6 +59,8 @@ class Subset(Dataset):
             self.weights = self.base.weights[self.samples]
         if self.base.spaces is not None:
             self.spaces = self.base.spaces[self.base.labels[self.samples[first]]]
+        if self.base.source is not None:
+            self.source = self.base.source[self.samples]
 
     def encoded(self, index: int) -> bytes:
         return self.base.encoded(int(self.samples[index]))

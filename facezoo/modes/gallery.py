@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,13 +71,14 @@ class GalleryNetwork(nn.Module):
             for own, leader in zip(self.network.buffers(), probes.buffers(), strict=True)
         ]
         averaged = [(own, leader) for own, leader in pairs if own.is_floating_point()]
-        if averaged:
-            _average(*(list(side) for side in zip(*averaged, strict=True)), self.decay)
+        _average([own for own, _ in averaged], [leader for _, leader in averaged], self.decay)
         for own, leader in pairs:
             if not own.is_floating_point():
                 own.copy_(leader)
 
 
-def _average(own: Any, leaders: Any, decay: float) -> None:
+def _average(own: list[Tensor], leaders: list[Tensor], decay: float) -> None:
+    if not own:
+        return
     torch._foreach_mul_(own, decay)
     torch._foreach_add_(own, leaders, alpha=1 - decay)

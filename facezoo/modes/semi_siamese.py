@@ -24,7 +24,7 @@ class _WithGallery(Mode):
 
     def __init__(self, backbone: nn.Module, decay: float, ema_buffers: bool, shuffle_norm: bool) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.dim = backbone, int(backbone.embedding_dim)  # type: ignore[arg-type]
         self.gallery = GalleryNetwork(backbone, decay, ema_buffers, shuffle_norm)
 
     def train(self, mode: bool = True) -> _WithGallery:
@@ -64,8 +64,7 @@ class SemiSiamese(_WithGallery):
         mask_duplicates: bool = False,
     ) -> None:
         super().__init__(backbone, decay, ema_buffers, shuffle_norm)
-        dim = int(backbone.embedding_dim)
-        self.head = prototype.SemiSiamese(prototype.PrototypeQueue(dim, queue, margin, mask_duplicates))
+        self.head = prototype.SemiSiamese(prototype.PrototypeQueue(self.dim, queue, margin, mask_duplicates))
 
     def forward(self, images: Tensor, labels: Tensor, samples: Tensor) -> dict[str, Tensor]:
         wanted = "two of each identity; write data.sampler = 'pairs'"
@@ -115,8 +114,7 @@ class HeterogeneousSemiSiamese(_WithGallery):
             )
         self.register_buffer("sets", torch.as_tensor(sets), persistent=False)
         self.register_buffer("people", torch.as_tensor(people), persistent=False)
-        dim = int(backbone.embedding_dim)
-        queues = [prototype.PrototypeQueue(dim, queue, margin, mask_duplicates) for _ in range(2)]
+        queues = [prototype.PrototypeQueue(self.dim, queue, margin, mask_duplicates) for _ in range(2)]
         self.head = prototype.HeterogeneousSemiSiamese(*queues)
 
     def forward(self, images: Tensor, labels: Tensor, samples: Tensor) -> dict[str, Tensor]:

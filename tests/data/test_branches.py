@@ -71,6 +71,8 @@ def test_what_cannot_be_grouped_is_refused(spec, changes, words):
 def test_classes_know_their_set_and_person():
     assert class_sets(LABELS, SOURCE).tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
     assert class_sets(LABELS, None).tolist() == [0] * 8
+    with pytest.raises(InputError, match="images in two sets"):
+        class_sets(LABELS % 3, SOURCE)
     found = people(CLASSES)
     assert found[1] == found[6] and found[2] == found[3] and len(set(found.tolist())) == 6
 
