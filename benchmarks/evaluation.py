@@ -48,13 +48,15 @@ def prepare_ijb(folder):
     )
     pairs = generator.choice(IJB_GALLERY * (IJB_TEMPLATES - IJB_GALLERY), IJB_PAIRS, replace=False)
     left, right = np.divmod(pairs, IJB_TEMPLATES - IJB_GALLERY)
+    first = generator.integers(IJB_TEMPLATES, size=IJB_PAIRS)
+    other = generator.integers(1, IJB_TEMPLATES, IJB_PAIRS)  # never the same template
     np.savez(
         folder / "ijb_lists.npz",
         template=template,
         media=np.arange(IJB_PHOTOS) // 3,
         detector=generator.random(IJB_PHOTOS),
         protocol=np.stack([left, right + IJB_GALLERY]).astype(np.int32),
-        random=generator.integers(0, IJB_TEMPLATES, (2, IJB_PAIRS), np.int32),
+        random=np.stack([first, (first + other) % IJB_TEMPLATES]).astype(np.int32),
         same=generator.permutation(IJB_PAIRS) < IJB_GENUINE,
     )
 
