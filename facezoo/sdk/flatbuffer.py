@@ -6,8 +6,8 @@ import struct
 
 from facezoo.types import InputError
 
-MAX_ITEMS = 100_000
-"""A vector of tables or numbers that is longer is refused; vectors of bytes end with the file."""
+MAX_TABLES, MAX_NUMBERS, MAX_TEXT = 10_000, 64, 1_000
+"""Longer vectors and texts are refused; many tables may point to one, so a small file could make a large list."""
 
 
 class Table:
@@ -17,7 +17,7 @@ class Table:
         InputError: something lies outside of the bytes.
     """
 
-    def __init__(self, data: bytes, position: int, name: str) -> None:
+    def __init__(self, data: memoryview, position: int, name: str) -> None:
         self.data, self.position, self.name = data, position, name
         self._fields = position - self._read("<i", position)
         # Two sizes of two bytes each stand before the offsets of the fields.
@@ -28,7 +28,7 @@ class Table:
         """The first table of a file that carries the four bytes `identifier`."""
         if data[4:8] != identifier:
             raise InputError(f"{name}: not a {identifier.decode()} file")
-        return cls(data, int.from_bytes(data[:4], "little"), name)
+        return cls(memoryview(data), int.from_bytes(data[:4], "little"), name)
 
     def number(self, field: int, default: int = 0, code: str = "i") -> int:
         """A scalar; `code` is struct's: b, B, h, H, i, I."""
@@ -41,17 +41,22 @@ class Table:
 
     def tables(self, field: int) -> list[Table]:
         start, count = self._vector(field)
-        return [Table(self.data, self._jump(start + 4 * i), self.name) for i in range(self._bounded(count))]
+        self._bound(count, MAX_TABLES)
+        return [Table(self.data, self._jump(start + 4 * i), self.name) for i in range(count)]
 
     def numbers(self, field: int) -> list[int]:
         """A vector of int32."""
         start, count = self._vector(field)
-        return list(struct.unpack_from(f"<{self._bounded(count)}i", self._span(start, 4 * count)))
+        self._bound(count, MAX_NUMBERS)
+        return list(struct.unpack(f"<{count}i", self._span(start, 4 * count)))
 
     def text(self, field: int) -> str:
-        return self.data_of(field).decode("utf-8", "replace")
+        data = self.data_of(field)
+        self._bound(len(data), MAX_TEXT)
+        return bytes(data).decode("utf-8", "replace")
 
-    def data_of(self, field: int) -> bytes:
+    def data_of(self, field: int) -> memoryview:
+        """A vector of bytes, not copied."""
         start, count = self._vector(field)
         return self._span(start, count)
 
@@ -72,16 +77,15 @@ class Table:
     def _jump(self, at: int) -> int:
         return at + self._read("<I", at)
 
-    def _bounded(self, count: int) -> int:
-        if count > MAX_ITEMS:
-            raise InputError(f"{self.name}: a list of {count:,} entries, more than the {MAX_ITEMS:,} that are read")
-        return count
+    def _bound(self, count: int, most: int) -> None:
+        if count > most:
+            raise InputError(f"{self.name}: a list of {count:,} entries, more than the {most:,} that are read")
 
     def _read(self, code: str, at: int) -> int:
         value: int = struct.unpack(code, self._span(at, struct.calcsize(code)))[0]
         return value
 
-    def _span(self, start: int, size: int) -> bytes:
+    def _span(self, start: int, size: int) -> memoryview:
         if start < 0 or size < 0 or start + size > len(self.data):
             raise InputError(f"{self.name}: damaged or cut short, {size:,} bytes at byte {start:,} are not there")
         return self.data[start : start + size]

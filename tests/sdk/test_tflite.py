@@ -225,3 +225,12 @@ def test_damaged_bytes_are_refused_in_a_sentence():
             damaged[at] = rng.integers(256)
         with contextlib.suppress(InputError):
             read_tflite(bytes(damaged))
+
+
+def test_a_small_file_makes_no_large_list():
+    b = Builder()
+    root = b.table(f2=lambda: b.raw(b"", 2**31))
+    struct.pack_into("<I", b.data, 0, root)
+
+    with pytest.raises(InputError, match="a list of 2,147,483,648 entries"):
+        read_tflite(bytes(b.data))
