@@ -30,6 +30,9 @@ from facezoo.types import InputError
 COLUMNS, ROWS = 64, 6
 """Letters of the learning rate's curve."""
 
+POINTS = 16 * COLUMNS
+"""Steps, spread evenly over the run, whose learning rate is told."""
+
 
 SETS = {"nir_vis": 2}
 """Of datasets that always are several sets."""
@@ -68,7 +71,7 @@ class DryRun:
 
     Attributes:
         rows: what there is to say, by name.
-        rates: learning rates of COLUMNS steps, spread evenly over the run.
+        rates: learning rates of POINTS steps, spread evenly over the run.
         epochs: of the run.
         logarithmic: the rates fall by factors.
     """
@@ -87,7 +90,8 @@ class DryRun:
         scale = math.log10 if self.logarithmic else float
         low = scale(min(self.rates)) if self.logarithmic else 0.0
         high = scale(max(self.rates))
-        levels = [round((scale(rate) - low) / max(high - low, 1e-12) * (ROWS - 1)) for rate in self.rates]
+        shown = self.rates[:: POINTS // COLUMNS]
+        levels = [round((scale(rate) - low) / max(high - low, 1e-12) * (ROWS - 1)) for rate in shown]
         for row in reversed(range(ROWS)):
             value = low + (high - low) * row / (ROWS - 1)
             label = f"{10**value if self.logarithmic else value:.2g}"
@@ -154,7 +158,7 @@ def dry_run(config: Config, classes: int = 0, images: int = 0, processes: int = 
         "memory": _memory(step_memory(mode, config, processes)),
         "validation": ", ".join(benchmark.name for benchmark in benchmarks) or "none",
     }
-    at = (part * total // COLUMNS for part in range(COLUMNS))
+    at = (part * total // POINTS for part in range(POINTS))
     rates = [lr_at(step, total, per_epoch, config.optim.lr, config.schedule) for step in at]
     return DryRun(rows, rates, total / per_epoch, config.schedule.name == "step")
 

@@ -90,7 +90,7 @@ def test_data_that_are_not_there_can_be_stood_in_for():
 def test_the_curve_shows_every_step_of_the_learning_rate():
     found = dry_run(recipe(name="step", milestones=[5, 7.5]), 50, 1000)
 
-    assert found.rates == pytest.approx([0.1] * 32 + [0.01] * 16 + [0.001] * 16)
+    assert found.rates == pytest.approx([0.1] * 512 + [0.01] * 256 + [0.001] * 256)
     highest, *_, lowest = found.text().splitlines()[-8:-2]
     assert highest == "lr       0.1 |" + "*" * 32
     assert lowest == "       0.001 |" + " " * 48 + "*" * 16
