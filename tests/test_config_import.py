@@ -170,6 +170,7 @@ def test_facexzoo_by_name(written, tmp_path):
     found = written(BACKBONES, HEADS, suffix=".yaml", backbone="MobileFaceNet", head="ArcFace")
 
     assert found.config.model.backbone == "mobilefacenet:embedding_dim=256,input_size=(60,112)"
+    assert found.config.model.template == "arcface-upper"
     assert found.config.model.head == "arcface@facexzoo:margin=0.35,fallback_margin=0,scale=32"
     assert (found.config.data.batch_size, found.config.schedule.milestones) == (512, [10, 13, 16])
     assert "mobilefacenet" in runs(found, tmp_path)

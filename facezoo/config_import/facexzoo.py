@@ -94,6 +94,8 @@ def _backbone(made: Translation, name: str, entries: dict[str, Any]) -> None:
     except (TypeError, ValueError):
         raise InputError(f"backbone_conf.yaml: an entry of {name} is not a number where it must be") from None
     made.put("model.backbone", spec, f"{name} of backbone_conf.yaml")
+    if "input_size=(60,112)" in spec:
+        made.put("model.template", "arcface-upper", "out_h")
     _tell_rest(made, name, {key: value for key, value in options.items() if key not in read})
 
 
