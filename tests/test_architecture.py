@@ -65,11 +65,12 @@ def test_imports_point_down(path):
 
 def test_the_runtime_never_imports_torch():
     parts = "facezoo.curation.probes, facezoo.curation.stats_page, facezoo.curation.overlap_page, "
+    parts += "facezoo.mask.fit, facezoo.mask.uv, facezoo.mask.wear, "
     parts += "facezoo, facezoo.sdk, facezoo.gallery, facezoo.evaluation, facezoo.data, facezoo.embedder, facezoo.cli"
     code = (
         f"import sys, {parts}\n"
-        "from facezoo.registry import BENCHMARKS, DATASETS, DETECTORS, EMBEDDERS, TRANSFORMS\n"
-        "for r in (BENCHMARKS, DATASETS, DETECTORS, EMBEDDERS, TRANSFORMS): r.names()\n"
+        "from facezoo.registry import BENCHMARKS, DATASETS, DETECTORS, EMBEDDERS, LANDMARKS, TRANSFORMS, WEARABLES\n"
+        "for r in (BENCHMARKS, DATASETS, DETECTORS, EMBEDDERS, LANDMARKS, TRANSFORMS, WEARABLES): r.names()\n"
         "heavy = {'torch', 'torchvision', 'timm', 'numba', 'matplotlib.pyplot'} & set(sys.modules)\n"
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )

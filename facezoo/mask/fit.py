@@ -55,7 +55,8 @@ def fit_mesh(landmarks: FloatArray) -> FloatArray:
     several poses to begin with, so that it is not caught in a mirrored one.
 
     Args:
-        landmarks: (5, 2), (25, 2), (68, 2) or (106, 2) pixels, of the orders in `docs/masks.md`; image-left first.
+        landmarks: pixels, image-left first: (5, 2) eyes, nose and mouth corners; (68, 2) in iBUG's order; (25, 2) or
+            (106, 2) in FaceX-Zoo's.
 
     Raises:
         InputError: another number of points, not finite, or all in one place.
