@@ -78,9 +78,9 @@ def mask(
     from facezoo.mask.meshes import find_meshes
 
     data, spec = open_images(source)
-    target = str(out) if out.suffix or ":" in str(out) else f"list:path={quoted(out / LIST)}"
-    writer = open_writer(target)
-    folder = meshes or writer.path.parent.with_name(f"{writer.target.name}.meshes")
+    writer = open_writer(str(out) if out.suffix or ":" in str(out) else f"list:path={quoted(out / LIST)}")
+    target = writer.target.resolve()
+    folder = meshes or target.with_name(f"{target.name}.meshes")
     found = find_meshes(data, folder, finder, workers=workers, force=force)
     masked = Masked(spec, folder, chosen, 1.0, variants, pieces, "drop", seed)
     done = engine.convert(masked, writer, engine.Options(256, check=False), workers=workers, force=force)

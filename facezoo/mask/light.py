@@ -25,6 +25,9 @@ FAIR = 0.36
 WHITE = 0.75
 """Linear luminance of the brightest things around a face in good light."""
 
+BY_SKIN, BY_SCENE = 0.4, 0.45
+"""How far each tells the exposure: skin may be dark in good light, and a scene of dark things too."""
+
 SKIN = np.array([1.42, 0.88, 0.66])
 """Linear red, green and blue of skin in white light, each by their mean luminance."""
 
@@ -111,7 +114,7 @@ def measure(image: Image, mesh: FloatArray, pose: Pose, upper: bool = False) -> 
     middle = max(float(skin @ LUMINANCE), 1e-3)
     level, slope = _fitted(luminance / middle, normal, weight)
     scene = max(float(np.quantile(linear @ LUMINANCE.astype(np.float32), 0.97)), 1e-3)
-    exposure = (middle / FAIR) ** (0.5 * 0.65) * (scene / WHITE) ** 0.35
+    exposure = (middle / FAIR) ** BY_SKIN * (scene / WHITE) ** BY_SCENE
     # A grey photo is grey everywhere; a pale face before a grey wall is not.
     spread = float(np.quantile(np.ptp(small.reshape(-1, 3).astype(np.float32), axis=1), 0.9))
     color = float(np.clip((spread - 3) / 12, 0, 1))

@@ -61,8 +61,8 @@ class Headscarf(Recipe):
         grid = _scarf(rng.uniform(-0.46, -0.36), rng.uniform(0.9, 0.98), rng.uniform(1.01, 1.06))
         height, width = TEXTURE
         out, around = np.mgrid[0 : 1 : height * 1j, 0 : 1 : width * 1j]
-        relief = 6.0 * clouds(rng, TEXTURE, (3, 22), 2) * step(out, 0.05, 0.35)
-        relief += 5.0 * clouds(rng, TEXTURE, (7, 9), 2) * step(out, 0.1, 0.5) + 2.0 * step(out, 0.0, 0.05)
+        relief = 3.5 * clouds(rng, TEXTURE, (3, 22)) * step(out, 0.05, 0.35)
+        relief += 2.0 * clouds(rng, TEXTURE, (4, 9)) * step(out, 0.1, 0.5) + 2.0 * step(out, 0.0, 0.05)
         shade = emboss(relief, 0.8) * weave(rng, TEXTURE, 0.02) * (0.8 + 0.2 * step(out, 0.0, 0.06))
         # Under the chin little light comes in.
         shade *= 1 - 0.35 * bell(around, 0.5, 0.13) * bell(out, 0.25, 0.3)
