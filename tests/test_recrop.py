@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from facezoo.align import align, fit, places, recrop, shows, stacked, template_points, views_of, whole_view
+from facezoo.evaluation.moved import Moved, must_move
 from facezoo.evaluation.photos import Crops, Photo
 from facezoo.types import Contract, InputError
 
@@ -108,3 +109,14 @@ def test_benchmarks_cut_their_crops_and_align_their_photos_alike(photo, landmark
         Crops([Photo("crop", crop)], contract, "dlib")
     with pytest.raises(InputError, match="takes a part of the crops, which have no zoom"):
         list(Crops([Photo("crop", crop, zoom=128)], contract, "arcface"))
+
+
+def test_crops_are_moved_for_other_templates_but_half_a_face_is_not_made_a_whole_one(photo, landmarks):
+    template, size = stacked([WHOLE, DLIB])
+    assert must_move("arcface", "dlib") and must_move("arcface", template)
+    assert not any(must_move(*pair) for pair in (("arcface", "arcface-upper"), ("arcface-upper", "arcface")))
+    crop = align(photo, landmarks)
+    moved = Moved([Photo("crop", crop)], "arcface", Contract(template=template, input_size=size))
+    points = template_points("arcface", (112, 112))
+    np.testing.assert_array_equal(moved[0].read(), align(crop, points, template, size))
+    np.testing.assert_array_equal(moved[0].read()[:112, 19:131], crop)

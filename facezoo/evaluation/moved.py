@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-from facezoo.align import TEMPLATES, align, shows, template_points
+from facezoo.align import TEMPLATES, align, shows, template_points, views_of
 from facezoo.evaluation.photos import Photo
 from facezoo.types import Contract, Crop
 
@@ -43,5 +43,7 @@ class Moved(Sequence[Photo]):
 
 
 def must_move(aligned: str | None, template: str) -> bool:
-    """Whether crops of one template hold what a model of another wants, but elsewhere."""
-    return aligned in TEMPLATES and template in TEMPLATES and not shows(aligned, template)
+    """Whether crops of one template hold what a model of another wants, but elsewhere; half a face does not."""
+    if aligned not in TEMPLATES or TEMPLATES[aligned].part_of:
+        return False
+    return (template in TEMPLATES or bool(views_of(template))) and not shows(aligned, template)
