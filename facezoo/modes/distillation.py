@@ -108,11 +108,17 @@ class Distillation(Mode):
 
     def _labelled(self, count: int, device: torch.device) -> slice:
         """Which of this rank's images are behind the first `unlabelled` of the batch of all ranks."""
-        if not self.unlabelled or distributed.ranks() == 1:
-            return slice(self.unlabelled, None)
+        if not self.unlabelled:
+            return slice(0, None)
         counts = torch.zeros(distributed.ranks(), dtype=torch.int64, device=device)
         counts[distributed.rank()] = count
-        before = int(distributed.total(counts)[: distributed.rank()].sum())
+        counts = distributed.total(counts)
+        if self.unlabelled >= counts.sum():
+            raise InputError(
+                f"distillation: unlabelled is {self.unlabelled}, a batch has {int(counts.sum())} images; leave some to "
+                "the labels, or write labels=0"
+            )
+        before = int(counts[: distributed.rank()].sum())
         return slice(min(count, max(0, self.unlabelled - before)), None)
 
     def _taught(
