@@ -2,7 +2,7 @@
 
 On rendered faces, so that nothing but the models is fetched: aligned crops of 112 x 112, and photos of 640 x 640 in
 which the face is about 200 pixels wide. CPU time of one thread, median over the faces; everything is loaded and drawn
-before.
+before. Then how far meshes fitted to landmarks lie from those of the network.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from facezoo.data.synthetic import draw_view, load_head, make_identity, render
 from facezoo.mask.canonical import canonical
-from facezoo.mask.fit import FIVE, fit_mesh
+from facezoo.mask.fit import FIVE, SIXTY_EIGHT, TWENTY_FIVE, fit_mesh
 from facezoo.mask.outfit import TEMPLATES
 from facezoo.mask.raster import rasterise
 from facezoo.mask.template import drawn
@@ -69,6 +69,24 @@ def measure(images: Sequence[Any], meshes: Sequence[Any]) -> None:
     )
 
 
+def compare(samples: Sequence[Any], meshes: Sequence[Any]) -> None:
+    """Mean distances between fitted meshes and the network's, in distances between the eyes, by yaw."""
+    yaw = np.array([abs(sample.view.yaw) for sample in samples])
+    bins = [(yaw >= low) & (yaw < high) for low, high in ((0, 15), (15, 30), (30, 90))]
+    print("fitted meshes: 0 to 15, to 30, to 65 degrees of yaw, in distances between the eyes")
+    sets = {"5 true points": None, "5 of the mesh": FIVE, "25 of the mesh": TWENTY_FIVE, "68 of the mesh": SIXTY_EIGHT}
+    for name, groups in sets.items():
+        errors = []
+        for sample, mesh in zip(samples, meshes, strict=True):
+            own = sample.landmarks
+            if groups is not None:
+                own = np.stack([mesh[list(group), :2].mean(axis=0) for group in groups])
+            eyes = [mesh[list(group)].mean(axis=0) for group in FIVE[:2]]
+            apart = np.linalg.norm(eyes[1] - eyes[0])
+            errors.append(np.linalg.norm((fit_mesh(own) - mesh)[:, :2], axis=1).mean() / apart)
+        print(f"  {name:44} " + " ".join(f"{np.mean(np.array(errors)[own]):7.3f}" for own in bins if own.any()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=12)
@@ -82,16 +100,17 @@ def main() -> None:
     timed("mesh fitted to five points", lambda k: fit_mesh(five[k]), people)
     measure(crops, meshes)
     print("photos of 640 x 640")
-    photos = [face.image for face in faces(people, 640, aligned=False)]
-    found = timed("detect", lambda k: detector(photos[k]), people)
-    seen = [k for k in range(people) if found[k]]
-    photos, first = [photos[k] for k in seen], [found[k][0] for k in seen]
+    samples = faces(people, 640, aligned=False)
+    found = timed("detect", lambda k: detector(samples[k].image), people)
+    samples, first = [samples[k] for k in range(people) if found[k]], [faces[0] for faces in found if faces]
+    photos = [sample.image for sample in samples]
     meshes = timed(
         "mesh of a box, two looks",
         lambda k: mesh(photos[k], first[k].box[None], first[k].landmarks[None])[0],
-        len(seen),
+        len(photos),
     )
     measure(photos, meshes)
+    compare(samples, meshes)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Computes `facezoo/mask/canonical.npz`, the mean face of the 468-point mesh, from rendered faces.
 
-    python tools/canonical_mesh.py [--people 300] [--out facezoo/mask/canonical.npz]
+    python tools/canonical_mesh.py [--people 200] [--out facezoo/mask/canonical.npz]
 
 The network says where its 468 points lie on faces that nobody has; everything else follows from these numbers: mean
 shape and modes by Procrustes and principal components, pairs of mirrored points by assignment, triangles by Delaunay on
@@ -38,7 +38,7 @@ AXIS = 1.05
 """How far behind the eyes the axis of the cylinder lies, in distances between the eyes."""
 
 EYE = (33, 160, 158, 133, 153, 144)
-MOUTH = (13, 82, 81, 80, 42, 191, 78, 95, 88, 178, 87, 14)
+MOUTH = (13, 82, 81, 80, 191, 78, 95, 88, 178, 87, 14)
 LIPS = (0, 37, 40, 61, 91, 84, 17)
 """Points on the outlines of the image-left half; of mouth and lips from the middle above to the middle below."""
 
@@ -162,6 +162,19 @@ def triangulated(flat: FloatArray, mirror: FloatArray) -> FloatArray:
     return np.concatenate([left, mirror[left][:, ::-1]])
 
 
+def cleared(flat: FloatArray, ring: FloatArray) -> FloatArray:
+    """The vertices with none inside a ring of others: the second row of the lips lies on the first in places."""
+    others = np.setdiff1d(np.arange(len(flat)), ring)
+    flat, a, b = flat.copy(), flat[ring], flat[np.roll(ring, -1)]
+    for vertex in others[inside(flat[others], flat[ring])]:
+        along = np.clip(((flat[vertex] - a) * (b - a)).sum(axis=1) / ((b - a) ** 2).sum(axis=1), 0, 1)
+        foot = a + along[:, None] * (b - a)
+        nearest = foot[np.linalg.norm(foot - flat[vertex], axis=1).argmin()]
+        out = nearest - flat[ring].mean(axis=0)
+        flat[vertex] = nearest + 0.004 * out / np.linalg.norm(out)
+    return flat
+
+
 def demand_edge(triangles: FloatArray, flat: FloatArray, a: int, b: int) -> None:
     """Turn edges in place, those of convex pairs of triangles, until none crosses the line a-b (Sloan 1993)."""
 
@@ -208,10 +221,10 @@ def whole(half: FloatArray, mirror: FloatArray) -> FloatArray:
     return np.concatenate([half, mirror[half[-2:0:-1]]])
 
 
-def inside(triangles: FloatArray, flat: FloatArray, polygon: FloatArray) -> FloatArray:
-    """Which triangles (T,) have their middle within a polygon of vertices."""
-    x, y = flat[triangles].mean(axis=1).T
-    a, b = flat[polygon], flat[np.roll(polygon, -1)]
+def inside(points: FloatArray, polygon: FloatArray) -> FloatArray:
+    """Which points (N,) lie within a polygon (K, 2)."""
+    x, y = points.T
+    a, b = polygon, np.roll(polygon, -1, axis=0)
     crossed = (a[:, None, 1] > y) != (b[:, None, 1] > y)
     with np.errstate(divide="ignore", invalid="ignore"):
         at = a[:, None, 0] + (y - a[:, None, 1]) / (b - a)[:, None, 1] * (b - a)[:, None, 0]
@@ -245,7 +258,7 @@ def embedded(points: FloatArray, triangles: FloatArray, oval: FloatArray) -> Flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--people", type=int, default=300)
+    parser.add_argument("--people", type=int, default=200)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "facezoo/mask/canonical.npz")
     given = parser.parse_args()
     meshes, kinds = photograph(given.people)
@@ -257,10 +270,11 @@ def main() -> None:
     mean = symmetric(means[0], mirror)
     for _ in range(4):
         mean = symmetric(aligned(natural, mean).mean(axis=0), mirror)
-    flat = unrolled(wide)
+    flat = cleared(unrolled(wide), whole(np.array(MOUTH), mirror))
     triangles = triangulated(flat, mirror)
     regions = outlines(triangles, flat, mirror)
-    opening = np.any([inside(triangles, flat, regions[name]) for name in OPENINGS], axis=0)
+    middles = flat[triangles].mean(axis=1)
+    opening = np.any([inside(middles, flat[regions[name]]) for name in OPENINGS], axis=0)
     uv = embedded(mean, triangles, regions["oval"])
     uv = (uv + mirrored(np.column_stack([uv, uv[:, :1]]), mirror)[:, :2]) / 2
     uv = (uv - uv.min(axis=0)) / np.ptp(uv, axis=0)

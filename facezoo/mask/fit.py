@@ -34,6 +34,9 @@ TWENTY_FIVE = (
 )  # fmt: skip
 """The same for the 25 points that FaceX-Zoo takes from its 106."""
 
+SIXTY_EIGHT = tuple((vertex,) for vertex in (*JAW, *BROWS, *NOSE, *EYES, *LIPS))
+"""The same for the 68."""
+
 JAW_WEIGHT = 0.3
 """Points of the jaw lie on the silhouette, which is another place on the face from every side."""
 
@@ -109,9 +112,7 @@ def rotation(angles: FloatArray) -> tuple[FloatArray, FloatArray]:
 @lru_cache(maxsize=4)
 def _model(count: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Mean (K, 3), modes (M, K, 3) and weights (K,) of the landmarks on the mesh."""
-    groups: tuple[tuple[int, ...], ...] = {5: FIVE, 25: TWENTY_FIVE}.get(count) or tuple(
-        (vertex,) for vertex in (*JAW, *BROWS, *NOSE, *EYES, *LIPS)
-    )
+    groups: tuple[tuple[int, ...], ...] = {5: FIVE, 25: TWENTY_FIVE, 68: SIXTY_EIGHT}[count]
     mesh = canonical()
     mean = np.stack([mesh.points[list(own)].mean(axis=0) for own in groups]).astype(np.float64)
     modes = np.stack([mesh.modes[:, list(own)].mean(axis=1) for own in groups], axis=1).astype(np.float64)

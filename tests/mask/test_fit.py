@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from facezoo.mask.canonical import canonical
-from facezoo.mask.fit import BROWS, EYES, FIVE, FROM_106, JAW, LIPS, NOSE, TWENTY_FIVE, fit_mesh, rotation
+from facezoo.mask.fit import FIVE, FROM_106, SIXTY_EIGHT, TWENTY_FIVE, fit_mesh, rotation
 from facezoo.types import InputError
 
-SETS = {5: FIVE, 25: TWENTY_FIVE, 68: tuple((v,) for v in (*JAW, *BROWS, *NOSE, *EYES, *LIPS))}
+SETS = {5: FIVE, 25: TWENTY_FIVE, 68: SIXTY_EIGHT}
 """Vertices whose mean each landmark is."""
 
 
