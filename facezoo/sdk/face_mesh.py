@@ -25,8 +25,9 @@ IN_CROP = (0.1, 0.15, 0.9, 1.05)
 """Box of a face in a crop of the "arcface" template, in sides of the crop."""
 
 BATCH = 32
-SHRINK = 2
-"""Faces so many times larger than the input are first made smaller by means of pixels: bilinear sampling skips some."""
+SHRINK = 1.25
+"""Large faces are first made smaller, by means of whole pixels, to no less than so many times the input's size:
+bilinear sampling alone skips pixels."""
 
 
 @LANDMARKS.register(name="face-mesh")
@@ -45,7 +46,7 @@ class FaceMesh:
             raise InputError(f"face-mesh: margin is {margin}; it must lie between 1 and 4")
         self.margin, self.refine = margin, refine
         self._session = open_onnx(
-            zoo.derived("face-mesh-1.onnx", lambda path: write_onnx(zoo.get("face-mesh"), path, "face-mesh")), threads
+            zoo.derived("face-mesh-2.onnx", lambda path: write_onnx(zoo.get("face-mesh"), path, "face-mesh")), threads
         )
         self._input = self._session.get_inputs()[0].name
 
@@ -101,7 +102,7 @@ class FaceMesh:
             part = slice(start, min(start + BATCH, len(side)))
             places = zip(images[part], centre[part], side[part], turn[part], strict=True)
             crops = [square(*place) for place in places]
-            batch = np.stack(crops).transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+            batch = cv2.dnn.blobFromImages(crops, 1 / 255)
             raw, logit = self._session.run(None, {self._input: batch})
             points[part] = raw.reshape(-1, VERTICES, 3)
             presence[part] = 1 / (1 + np.exp(-logit.reshape(-1)))
@@ -147,15 +148,17 @@ def square(image: Image, centre: FloatArray, side: float, turn: FloatArray) -> I
     low = np.clip(np.floor(centre - reach), 0, size - 1).astype(int)
     high = np.clip(np.ceil(centre + reach), low + 1, size).astype(int)
     window = image[low[1] : high[1], low[0] : high[0]]
-    ratio = np.ones(2)
-    if side > SHRINK * SIDE:
-        fitted = np.maximum(1, np.rint((high - low) * (SHRINK * SIDE / side))).astype(int)
-        ratio = fitted / (high - low)
+    step = int(side / (SHRINK * SIDE))
+    if step > 1 and min(window.shape[:2]) >= step:
+        fitted = (high - low) // step
+        window = window[: fitted[1] * step, : fitted[0] * step]
         window = cv2.resize(window, tuple(map(int, fitted)), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    else:
+        step = 1
     # From the crop's pixel centres to the window's.
     back = np.empty((2, 3))
-    back[:, :2] = turn * (side / SIDE) * ratio[:, None]
-    middle = (centre - low) * ratio - 0.5
+    back[:, :2] = turn * (side / SIDE / step)
+    middle = (centre - low) / step - 0.5
     back[:, 2] = middle - back[:, :2] @ np.full(2, (SIDE - 1) / 2)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(window, back, (SIDE, SIDE), flags=flags, borderValue=0)  # type: ignore[return-value]

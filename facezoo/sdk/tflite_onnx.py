@@ -81,7 +81,11 @@ class _Conversion:
 
     def _prelu(self, operator: Operator) -> str:
         slope = self._constant(operator, 1, 3).transpose(2, 0, 1)
-        return self.onnx.node("PRelu", [self.name(operator.inputs[0]), self._stored(slope)])
+        # onnxruntime's PRelu asks the sign of each value: this takes less than half the time for the whole network.
+        x = self.name(operator.inputs[0])
+        sloped = self.onnx.node("Mul", [x, self._stored(slope)])
+        above = self.onnx.node("Mul", [self.onnx.node("Relu", [x]), self._stored(1 - slope)])
+        return self.onnx.node("Add", [sloped, above])
 
     def _pad(self, operator: Operator) -> str:
         ends = self._constant(operator, 1, 2)
