@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -18,7 +18,7 @@ from facezoo.evaluation.identification import Identification
 from facezoo.evaluation.intervals import LEVEL
 from facezoo.evaluation.outcomes import Outcome, outcome
 from facezoo.evaluation.photos import Photo
-from facezoo.evaluation.report import Interval, Report
+from facezoo.evaluation.report import BOUNDS, Interval, Report, Table
 from facezoo.evaluation.run import Embedded
 from facezoo.evaluation.significance import paired_bootstrap
 from facezoo.evaluation.verification import Verification
@@ -34,6 +34,13 @@ Faces: TypeAlias = Literal["probe", "both"]
 
 LISTED = "masked.json"
 """What each face wears, beside the masked photos."""
+
+DIFFERENCE = "difference/"
+
+TITLE = "with and without masks"
+
+KEPT_AFTER = 200
+"""Photos after which the list is written: what a kill loses."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +94,17 @@ class MaskedBenchmark:
             one, other = masked.metrics.get(name), plain.metrics.get(name)
             if one is None or other is None:
                 continue
-            metrics[f"difference/{name}"] = one - other
+            metrics[f"{DIFFERENCE}{name}"] = one - other
             if (found := drawn.get((0, 1, name))) is not None:
                 method = f"paired {outcomes[0].method}"
-                intervals[f"difference/{name}"] = Interval(found.low, found.high, LEVEL, method)
-        return replace(masked, metrics=metrics, intervals=intervals, protocol={**masked.protocol, **self.notes})
+                intervals[f"{DIFFERENCE}{name}"] = Interval(found.low, found.high, LEVEL, method)
+        return replace(
+            masked,
+            metrics=metrics,
+            intervals=intervals,
+            protocol={**masked.protocol, **self.notes},
+            tables={**masked.tables, TITLE: _table(metrics, intervals)},
+        )
 
     @property
     def _draws(self) -> int:
@@ -101,6 +114,20 @@ class MaskedBenchmark:
         found = outcome(part, Embedded(embeddings[: len(part.photos)], lost[: len(part.photos)]))
         assert found is not None
         return found
+
+
+def _table(metrics: Mapping[str, float | None], intervals: Mapping[str, Interval]) -> Table:
+    """Masked, plain and the difference, each metric with its interval."""
+    names = [name.removeprefix(DIFFERENCE) for name in metrics if name.startswith(DIFFERENCE)]
+    rows: list[tuple[str | int | float | None, ...]] = [("", *(word for name in names for word in (name, *BOUNDS)))]
+    for word, prefix in (("masked", ""), ("plain", "plain/"), ("difference", DIFFERENCE)):
+        row: list[str | int | float | None] = [word]
+        for name in names:
+            interval = intervals.get(prefix + name)
+            ends = (None, None) if interval is None else (interval.low, interval.high)
+            row += [metrics[prefix + name], *ends]
+        rows.append(tuple(row))
+    return tuple(rows)
 
 
 @outcome.register
@@ -196,21 +223,35 @@ def _made(
     photos = []
     with lock(folder / LISTED):
         if (folder / LISTED).is_file():
-            kept = json.loads((folder / LISTED).read_text(encoding="utf-8"))
-            if kept["settings"] != settings:
+            kept = _read(folder / LISTED)
+            if kept.get("settings") != settings:
                 raise InputError(f"{folder}: holds masked photos of other data or settings; name another folder")
-            worn = kept["worn"]
-        changed = False
+            worn = kept.get("worn", {})
+        made = 0
         for number in progress.track(used.tolist(), "mask", "photo", len(used)):
             photo = plain.photos[number]
             target = folder / f"{number:07d}.png"
             if str(number) not in worn or not target.is_file():
                 worn[str(number)] = _mask(photo, target, outfit, finder, [seed, number])
-                changed = True
+                made += 1
+                if made % KEPT_AFTER == 0:
+                    _write(folder / LISTED, settings, worn)
             photos.append(replace(photo, name=f"masked/{photo.name}", source=target))
-        if changed:
-            write_text(folder / LISTED, json.dumps({"settings": settings, "worn": worn}, indent=1) + "\n")
+        if made:
+            _write(folder / LISTED, settings, worn)
     return photos, sum(not worn[str(number)] for number in used.tolist())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); remove it, and the masks are made anew") from None
+    return found if isinstance(found, dict) else {}
+
+
+def _write(path: Path, settings: dict[str, Any], worn: dict[str, list[str]]) -> None:
+    write_text(path, json.dumps({"settings": settings, "worn": worn}, indent=1) + "\n")
 
 
 def _mask(photo: Photo, target: Path, outfit: Outfit, finder: Finder, seed: list[int]) -> list[str]:

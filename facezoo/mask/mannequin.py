@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from facezoo.mask import drawing
 from facezoo.mask.canonical import canonical
@@ -38,7 +39,7 @@ def mannequin(yaw: float, size: int) -> tuple[Image, FloatArray]:
     points, triangles = occluder()
     behind = pose.place(points[len(mesh) :], following(points[len(mesh) :]))
     every = np.concatenate([mesh.astype(np.float32), behind])
-    fine = every * 2 + np.float32([0.5, 0.5, 0])
+    fine = every * 2 + np.array([0.5, 0.5, 0], np.float32)
     found = rasterise(fine, triangles, (2 * size, 2 * size))
     normal = _normals(every, triangles)
     light = np.clip(0.72 + normal @ np.array([-0.28, -0.22, -0.38]), 0.15, 1.4)
@@ -76,7 +77,7 @@ def guide() -> Image:
     return paper
 
 
-def _normals(points: FloatArray, triangles: FloatArray) -> FloatArray:
+def _normals(points: FloatArray, triangles: NDArray[np.int32]) -> FloatArray:
     """Unit normals (V, 3) out of the head."""
     corner = np.asarray(points, float)[triangles]
     face = np.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0])

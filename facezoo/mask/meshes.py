@@ -18,7 +18,7 @@ from facezoo import progress
 from facezoo.data.dataset import Dataset
 from facezoo.data.workers import spread
 from facezoo.files import whole_file, write_text
-from facezoo.mask.finder import Finder, five_points
+from facezoo.mask.finder import VERTICES, Finder, five_points
 from facezoo.types import FloatArray, InputError
 
 POINTS, IMAGES, SETTINGS, FAILURES, LANDMARKS = (
@@ -69,12 +69,14 @@ class Meshes:
             found: dict[str, Any] = json.loads((self.folder / SETTINGS).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             raise InputError(f"{self.folder}: holds no meshes; `facezoo mask meshes DATA OUT` finds them") from None
-        return found
+        return found if isinstance(found, dict) else {}
 
     def check(self, data: Dataset) -> None:
         """Raises InputError unless the meshes are those of this dataset."""
-        if self.settings()["data"] != data.digest():
+        if self.settings().get("data") != data.digest():
             raise InputError(f"{self.folder}: holds meshes of other data; find them anew with `facezoo mask meshes`")
+        if self.points.shape != (len(self.images), VERTICES, 3):
+            raise InputError(f"{self.folder}: {POINTS} and {IMAGES} do not fit together; find the meshes anew")
 
     def __getstate__(self) -> dict[str, Any]:
         return {"folder": self.folder}
@@ -118,7 +120,7 @@ class Search:
         return self.folder / PARTS / f"{part:06d}.npz"
 
     def __call__(self, part: int) -> int:
-        points, images, failures = [np.empty((0, 468, 3), np.float32)], [], []
+        points, images, failures = [np.empty((0, VERTICES, 3), np.float32)], [], []
         for number in self.numbers(part):
             try:
                 found = self.finder(self.data.read(number))
@@ -169,7 +171,7 @@ def find_meshes(data: Dataset, folder: Path, finder: Finder, *, workers: int = 1
 def _claim(folder: Path, settings: dict[str, Any], force: bool) -> None:
     path = folder / SETTINGS
     if path.is_file():
-        if json.loads(path.read_text(encoding="utf-8")) == settings:
+        if Meshes(folder).settings() == settings:
             return
         if not force:
             raise InputError(f"{folder}: holds meshes of other data or found otherwise; name another, or add --force")
@@ -192,7 +194,7 @@ def _gather(search: Search) -> list[tuple[int, str, str]]:
     rows = csv.writer(landmarks, lineterminator="\n")
     rows.writerow(LANDMARK_COLUMNS)
     with whole_file(search.folder / POINTS) as temporary:
-        target = np.lib.format.open_memmap(temporary, "w+", np.float32, (len(every), 468, 3))
+        target = np.lib.format.open_memmap(temporary, "w+", np.float32, (len(every), VERTICES, 3))
         place = 0
         for part in _parts(search):
             points = part["points"]

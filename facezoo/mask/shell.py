@@ -71,7 +71,7 @@ def _stretched(places: FloatArray, inner: FloatArray, fit: Fit) -> FloatArray:
     """(R, C, 3) head coordinates of a cloth over face places (R, C, 2), `inner` (R, C) from its rim."""
     rows, columns = places.shape[:2]
     skin = head().skin(places.reshape(-1, 2)).reshape(rows, columns, 3)
-    smooth: FloatArray = cv2.GaussianBlur(skin, (0, 0), 2.0, borderType=cv2.BORDER_REPLICATE)
+    smooth = cv2.GaussianBlur(skin, (0, 0), 2.0, borderType=cv2.BORDER_REPLICATE)
     outward = normals(np.asarray(smooth, float))
     share = drawing.step(inner, 0.0, TAUT)
     rise = hull_above(skin, outward, inner > 0)

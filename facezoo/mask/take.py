@@ -127,7 +127,7 @@ def _spread(grid: FloatArray, size: tuple[int, int]) -> FloatArray:
     x, y = np.meshgrid(
         np.linspace(0, columns - 1, size[0], dtype=np.float32), np.linspace(0, rows - 1, size[1], dtype=np.float32)
     )
-    return cv2.remap(np.ascontiguousarray(grid), x, y, cv2.INTER_LINEAR)
+    return np.asarray(cv2.remap(np.ascontiguousarray(grid), x, y, cv2.INTER_LINEAR), np.float32)
 
 
 def _cloth(photo: Unrolled) -> NDArray[np.float32]:
@@ -142,7 +142,7 @@ def _cloth(photo: Unrolled) -> NDArray[np.float32]:
     marks[bare | ~seen] = cv2.GC_BGD
     if not ((marks == cv2.GC_FGD).any() and (marks == cv2.GC_BGD).any()):
         raise InputError("mask: the mouth cannot be seen in the photo; take one from the front")
-    smooth = cv2.bilateralFilter(photo.colors, 7, 30, 5)
+    smooth = np.asarray(cv2.bilateralFilter(photo.colors, 7, 30, 5), np.uint8)
     cv2.setRNGSeed(0)
     cv2.grabCut(smooth, marks, None, np.zeros((1, 65)), np.zeros((1, 65)), ROUNDS, cv2.GC_INIT_WITH_MASK)  # type: ignore[call-overload]
     cloth = ((marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)).astype(np.uint8)
@@ -198,7 +198,7 @@ def _matted(coverage: FloatArray, colors: FloatArray) -> FloatArray:
     alpha = np.asarray(coverage, np.float32)
 
     def mean(values: FloatArray) -> FloatArray:
-        return cv2.boxFilter(np.asarray(values, np.float32), -1, (side, side))
+        return np.asarray(cv2.boxFilter(np.asarray(values, np.float32), -1, (side, side)), np.float32)
 
     middle, about = mean(guide), mean(alpha)
     slope = (mean(guide * alpha) - middle * about) / (mean(guide * guide) - middle**2 + 4e-3)
@@ -206,4 +206,5 @@ def _matted(coverage: FloatArray, colors: FloatArray) -> FloatArray:
     sure = cv2.erode((alpha > 0.5).astype(np.uint8), np.ones((side, side), np.uint8)) > 0
     never = cv2.dilate((alpha > 0.5).astype(np.uint8), np.ones((side, side), np.uint8)) == 0
     soft[sure], soft[never] = 1, 0
-    return cv2.GaussianBlur(drawing.step(soft, 0.15, 0.85).astype(np.float32), (0, 0), 1.0)
+    rim = drawing.step(soft, 0.15, 0.85).astype(np.float32)
+    return np.asarray(cv2.GaussianBlur(rim, (0, 0), 1.0), np.float32)

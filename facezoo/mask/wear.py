@@ -56,12 +56,17 @@ class Window:
 
     def within(self, points: FloatArray) -> FloatArray:
         """Pixels of the finer window, depth too, of photo pixels (N, 3)."""
-        moved = (points + np.float32([0.5 - self.left, 0.5 - self.top, 0])) * np.float32(self.fine)
-        return moved - np.float32([0.5, 0.5, 0])
+        moved = (points + np.array([0.5 - self.left, 0.5 - self.top, 0], np.float32)) * np.float32(self.fine)
+        return moved - np.array([0.5, 0.5, 0], np.float32)
 
     @property
     def size(self) -> tuple[int, int]:
         return self.height * self.fine, self.width * self.fine
+
+    def shrunk(self, values: FloatArray) -> FloatArray:
+        """Means over the pixels of the photo."""
+        small = cv2.resize(values, (self.width, self.height), interpolation=cv2.INTER_AREA)
+        return np.asarray(small, np.float32)
 
     def seen(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
@@ -93,11 +98,7 @@ def wear(image: Image, mesh: FloatArray, template: Template, rng: np.random.Gene
     shadow = np.zeros(window.size, np.float32)
     for part, points in zip(template.parts, placed, strict=True):
         _draw(part, points, pose.unit, light, window, depth, layer, shadow)
-    drawn = cv2.resize(layer, (window.width, window.height), interpolation=cv2.INTER_AREA)
-    dark = cv2.resize(shadow, (window.width, window.height), interpolation=cv2.INTER_AREA)
-    skin = cv2.resize(
-        np.isfinite(depth).astype(np.float32), (window.width, window.height), interpolation=cv2.INTER_AREA
-    )
+    drawn, dark, skin = (window.shrunk(each) for each in (layer, shadow, np.isfinite(depth).astype(np.float32)))
     softness = math.sqrt(max(light.blur**2 - 0.45**2, 0))
     drawn = _blurred(drawn, min(softness, 0.08 * pose.unit))
     _lay(window.seen(worn), window.seen(covered), drawn, _fallen(dark, skin, pose.unit), light, rng)
@@ -145,7 +146,7 @@ def _draw(
         return
     # Only where the part lies: straps are small.
     layer, shadow, depth = (each[low[1] : high[1], low[0] : high[0]] for each in (layer, shadow, depth))
-    found = rasterise(placed - np.float32([*low, 0]), part.triangles, depth.shape)  # type: ignore[arg-type]
+    found = rasterise(placed - np.array([*low, 0], np.float32), part.triangles, depth.shape)
     visible = (found.triangle >= 0) & (found.depth < depth + np.float32(SINK * unit * window.fine))
     if not visible.any():
         return
@@ -198,13 +199,13 @@ def _level(part: Part, points: FloatArray, rows: int, columns: int, fine: int) -
 def _blurred(layer: FloatArray, deviation: float) -> FloatArray:
     if deviation < 0.25:
         return layer
-    return cv2.GaussianBlur(layer, (0, 0), deviation, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.GaussianBlur(layer, (0, 0), deviation, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _fallen(dark: FloatArray, skin: FloatArray, unit: float) -> FloatArray:
     """The light (h, w) that is left on the skin beside what is worn."""
     fall = SHADOW_FALL * unit
-    moved = cv2.warpAffine(dark, np.float32([[1, 0, 0], [0, 1, fall]]), dark.shape[::-1])
+    moved = cv2.warpAffine(dark, np.array([[1, 0, 0], [0, 1, fall]], np.float32), dark.shape[::-1])
     near = cv2.GaussianBlur(dark, (0, 0), max(0.35 * SHADOW_REACH * unit, 0.3))
     far = cv2.GaussianBlur(moved, (0, 0), max(SHADOW_REACH * unit, 0.4))
     return 1 - np.maximum(0.8 * near, far) * skin

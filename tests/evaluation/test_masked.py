@@ -39,7 +39,7 @@ def root(tmp_path: Path) -> Path:
     for person in range(PEOPLE):
         pattern = np.kron(rng.normal(0, 30, (14, 14, 3)), np.ones((8, 8, 1)))
         for photo in range(PHOTOS):
-            crop = (170, 135, 115) + pattern + rng.normal(0, 12, pattern.shape)
+            crop = np.array([170, 135, 115]) + pattern + rng.normal(0, 12, pattern.shape)
             write_image(tmp_path / f"crops/p{person}/p{person}_{photo + 1:04d}.png", crop.clip(0, 255).astype(np.uint8))
     lines = [f"2\t{PEOPLE // 2}"]
     for fold in range(2):
@@ -126,3 +126,13 @@ def test_probes_of_a_gallery_are_masked(root: Path):
 def test_what_has_no_pairs_is_refused(root: Path):
     with pytest.raises(InputError, match="neither a list of pairs"):
         BENCHMARKS.create(f'masked:benchmark="all_pairs:root={root},aligned=arcface"')
+
+
+def test_the_report_has_both_and_the_difference_in_a_table(root: Path):
+    report = evaluate(made(root), Pixels(slice(76, 104, 2)))
+    head, *rows = report.tables["with and without masks"]
+    place = head.index("auc")
+
+    assert [row[0] for row in rows] == ["masked", "plain", "difference"]
+    assert rows[2][place] == pytest.approx(rows[0][place] - rows[1][place])
+    assert rows[2][place + 1] <= rows[2][place] <= rows[2][place + 2]

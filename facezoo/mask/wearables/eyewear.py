@@ -12,7 +12,7 @@ from facezoo.data.accessories_eyes import SHAPES
 from facezoo.data.canvas import curve
 from facezoo.mask.drawing import Color, bell, rgba, step, varied
 from facezoo.mask.head import EAR, head
-from facezoo.mask.template import Part, Recipe, Template
+from facezoo.mask.template import Part, Recipe, Template, Texture
 from facezoo.registry import WEARABLES
 from facezoo.types import FloatArray
 
@@ -101,7 +101,7 @@ def _eyewear(shape: str, color: str, tint: Color | None, rng: np.random.Generato
     front = _front(eye)
     glass = Part(front + np.array([0, 0, 0.02]), _glass(lenses, tint, rng), shadow=0.35 if tint else 0.05, gloss=0.0)
     y = np.linspace(-HIGH, HIGH, wire.shape[0])[:, None]
-    edge = cv2.GaussianBlur(wire, (0, 0), 2.0)
+    edge = np.asarray(cv2.GaussianBlur(wire, (0, 0), 2.0), np.float32)
     shade = 0.8 + 0.35 * step(edge, 0.3, 1.0) + 0.15 * bell(y, -0.2, 0.2)
     frame = Part(front, rgba(paint, shade, wire), shadow=0.5, gloss=0.25)
     arms = [_temple(side, front, hinge[1] + 0.03, paint, max(thick, 0.05)) for side in (-1, 1)]
@@ -131,7 +131,7 @@ def _filled(*groups: list[FloatArray]) -> FloatArray:
     return cv2.resize(filled, size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
 
 
-def _glass(lenses: FloatArray, tint: Color | None, rng: np.random.Generator) -> FloatArray:
+def _glass(lenses: FloatArray, tint: Color | None, rng: np.random.Generator) -> Texture:
     """The lenses: what they keep back and what they mirror."""
     height, width = lenses.shape
     x, y = np.meshgrid(np.linspace(-WIDE, WIDE, width), np.linspace(-HIGH, HIGH, height))

@@ -62,7 +62,7 @@ def _tube(top: float) -> FloatArray:
         grid[row] = head().skin(np.stack([side, b], axis=1))
     # A tube is taut over the nose and the chin.
     face = grid[:face_rows]
-    outward = normals(cv2.GaussianBlur(face, (0, 0), 1.5))
+    outward = normals(np.asarray(cv2.GaussianBlur(face, (0, 0), 1.5), float))
     rise = hull_above(face, outward, np.ones(face.shape[:2], bool))
     grid[:face_rows] = face + (cv2.GaussianBlur(rise, (0, 0), 1.0) + 0.03)[..., None] * outward
     chin = grid[face_rows - 1].copy()

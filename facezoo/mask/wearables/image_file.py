@@ -86,11 +86,11 @@ def read_texture(path: Path) -> Texture:
     weighted = pixels.astype(np.float32)
     weighted[..., :3] *= weighted[..., 3:] / 255
     way = cv2.INTER_AREA if len(pixels) > SIDE else cv2.INTER_LINEAR
-    weighted = cv2.resize(weighted, (SIDE, SIDE), interpolation=way)
-    alpha = weighted[..., 3]
+    fitted = np.asarray(cv2.resize(weighted, (SIDE, SIDE), interpolation=way), np.float32)
+    alpha = fitted[..., 3]
     if (alpha > 127).mean() < LEAST:
         raise InputError(f"{path}: covers nothing; paint the cloth with full opacity")
-    return np.dstack([carried_on(weighted[..., :3], alpha / 255), np.clip(np.rint(alpha), 0, 255).astype(np.uint8)])
+    return np.dstack([carried_on(fitted[..., :3], alpha / 255), np.clip(np.rint(alpha), 0, 255).astype(np.uint8)])
 
 
 def write_texture(path: Path, texture: Texture) -> None:
