@@ -36,10 +36,10 @@ def create_sampler(config: Config, data: Dataset) -> Sampler:
         "labels": data.labels,
         "shards": data.shards,
         "weights": data.weights,
-        "batch_size": config.data.batch_size,
-        "accumulate": config.optim.accumulate,
         "source": data.source,
         "classes": data.classes,
+        "batch_size": config.data.batch_size,
+        "accumulate": config.optim.accumulate,
         "seed": config.train.seed,
     }
     if data.weights is not None and "weights" not in SAMPLERS.taken(spec, given):

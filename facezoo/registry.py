@@ -7,8 +7,8 @@ without anybody importing its module.
 
 from __future__ import annotations
 
-import difflib
 import dataclasses
+import difflib
 import importlib
 import inspect
 import re
