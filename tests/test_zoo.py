@@ -246,5 +246,5 @@ def test_every_entry_states_source_digest_licence_and_purpose():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(InputError, match="known: dlib-resnet29, photo-biden"):
+    with pytest.raises(InputError, match="known: dlib-resnet29, face-mesh, photo-biden"):
         zoo.get("nothing")
