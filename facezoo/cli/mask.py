@@ -21,6 +21,9 @@ app.command(commands)
 
 LIST = "list.txt"
 
+PART = 128
+"""Masked images that one process writes at a time."""
+
 Several = Annotated[list[str] | None, Parameter(consume_multiple=True)]
 
 
@@ -83,7 +86,7 @@ def mask(
     folder = meshes or target.with_name(f"{target.name}.meshes")
     found = find_meshes(data, folder, finder, workers=workers, force=force)
     masked = Masked(spec, folder, chosen, 1.0, variants, pieces, "drop", seed)
-    done = engine.convert(masked, writer, engine.Options(256, check=False), workers=workers, force=force)
+    done = engine.convert(masked, writer, engine.Options(PART, check=False), workers=workers, force=force)
     if json:
         facts = {"path": str(done.path), "images": done.manifest.images, "classes": done.manifest.classes}
         print_json({**facts, "meshes": str(folder), **searched(found)})

@@ -121,5 +121,12 @@ class Masked(Dataset):
         return self.base.stamp()
 
     def digest(self) -> str:
-        options = (self.outfit, self.probability, self.variants, self.missing, self.seed)
+        options = (
+            self.outfit.digest(),
+            self.probability,
+            self.variants,
+            self.missing,
+            self.seed,
+            self.meshes.settings(),
+        )
         return sha256(f"{super().digest()} {self.base.digest()} {options}".encode()).hexdigest()

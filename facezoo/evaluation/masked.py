@@ -18,7 +18,7 @@ from facezoo.evaluation.identification import Identification
 from facezoo.evaluation.intervals import LEVEL
 from facezoo.evaluation.outcomes import Outcome, outcome
 from facezoo.evaluation.photos import Photo
-from facezoo.evaluation.report import BOUNDS, Interval, Report, Table
+from facezoo.evaluation.report import BOUNDS, Interval, Report
 from facezoo.evaluation.run import Embedded
 from facezoo.evaluation.significance import paired_bootstrap
 from facezoo.evaluation.verification import Verification
@@ -116,7 +116,9 @@ class MaskedBenchmark:
         return found
 
 
-def _table(metrics: Mapping[str, float | None], intervals: Mapping[str, Interval]) -> Table:
+def _table(
+    metrics: Mapping[str, float | None], intervals: Mapping[str, Interval]
+) -> tuple[tuple[str | int | float | None, ...], ...]:
     """Masked, plain and the difference, each metric with its interval."""
     names = [name.removeprefix(DIFFERENCE) for name in metrics if name.startswith(DIFFERENCE)]
     rows: list[tuple[str | int | float | None, ...]] = [("", *(word for name in names for word in (name, *BOUNDS)))]
@@ -173,6 +175,7 @@ def masked_benchmark(
         "photos": photos_digest(plain.photos),
         "templates": list(templates),
         "pieces": pieces,
+        "drawn": outfit.digest(),
         "mesh": mesh,
         "detector": detector,
         "seed": mask_seed,

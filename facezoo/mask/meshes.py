@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -30,11 +31,14 @@ POINTS, IMAGES, SETTINGS, FAILURES, LANDMARKS = (
 )
 PARTS = "parts"
 
+UNREADABLE, NO_FACE = "unreadable", "no face"
+"""Problems in failures.csv."""
+
 LANDMARK_COLUMNS = ["path", *(f"{axis}{point}" for point in range(5) for axis in "xy")]
 """As `facezoo.evaluation.photos.read_landmarks` takes them."""
 
-PIECE = 256
-"""Images of a part: what a kill loses."""
+PIECE = 64
+"""Images of a part, which one process looks at: what a kill loses."""
 
 
 @dataclass(frozen=True)
@@ -125,10 +129,10 @@ class Search:
             try:
                 found = self.finder(self.data.read(number))
             except InputError as error:
-                failures.append([number, "unreadable", str(error)])
+                failures.append([number, UNREADABLE, str(error)])
                 continue
             if not len(found):
-                failures.append([number, "no face", "no face was found"])
+                failures.append([number, NO_FACE, "no face was found"])
             points.append(found)
             images += [number] * len(found)
         with whole_file(self.file(part)) as temporary, temporary.open("wb") as file:
@@ -154,18 +158,23 @@ def find_meshes(data: Dataset, folder: Path, finder: Finder, *, workers: int = 1
     Raises:
         InputError: the folder holds others, or other files.
     """
-    settings = {"data": data.digest(), "files": data.stamp(), "images": len(data), **asdict(finder)}
+    settings = {"data": data.digest(), "files": data.stamp(), "images": len(data), "piece": PIECE, **asdict(finder)}
     _claim(folder, settings, force)
     search = Search(data, finder, folder)
     left = [part for part in range(search.parts) if not search.file(part).is_file()]
+    if (folder / FAILURES).is_file():  # written last
+        left = []
     resumed = len(data) - sum(len(search.numbers(part)) for part in left)
     with progress.bar(len(data), "faces", "img", resumed) as bar:
         for _, looked_at in spread(search, left, workers):
             bar.update(looked_at)
-    failures = _gather(search)
-    kinds = [kind for _, kind, _ in failures]
+    if not (folder / FAILURES).is_file():
+        _gather(search)
+    shutil.rmtree(folder / PARTS, ignore_errors=True)
+    with (folder / FAILURES).open(newline="", encoding="utf-8") as file:
+        kinds = [row[1] for row in csv.reader(file)]
     meshes = Meshes(folder)
-    return Found(meshes, len(meshes.images), kinds.count("no face"), kinds.count("unreadable"), resumed)
+    return Found(meshes, len(meshes.images), kinds.count(NO_FACE), kinds.count(UNREADABLE), resumed)
 
 
 def _claim(folder: Path, settings: dict[str, Any], force: bool) -> None:
@@ -175,15 +184,15 @@ def _claim(folder: Path, settings: dict[str, Any], force: bool) -> None:
             return
         if not force:
             raise InputError(f"{folder}: holds meshes of other data or found otherwise; name another, or add --force")
-        for part in (folder / PARTS).glob("*.npz"):
-            part.unlink()
+        (folder / FAILURES).unlink(missing_ok=True)
+        shutil.rmtree(folder / PARTS, ignore_errors=True)
     elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: holds other files; name another folder for the meshes")
     write_text(path, json.dumps(settings, indent=1) + "\n")
 
 
-def _gather(search: Search) -> list[tuple[int, str, str]]:
-    """Make one array of the parts; gives the failures."""
+def _gather(search: Search) -> None:
+    """Make one array of the parts, and the lists."""
     images: list[NDArray[np.int64]] = []
     failures: list[tuple[int, str, str]] = []
     for part in _parts(search):
@@ -213,7 +222,6 @@ def _gather(search: Search) -> list[tuple[int, str, str]]:
         [("image", "problem", "why"), *((search.data.path(number), kind, why) for number, kind, why in failures)]
     )
     write_text(search.folder / FAILURES, listed.getvalue())
-    return failures
 
 
 def _parts(search: Search) -> Iterator[dict[str, Any]]:

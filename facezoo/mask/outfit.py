@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 
 import numpy as np
 
@@ -33,6 +34,14 @@ class Outfit:
             )
         for template in self.templates:  # one that cannot be drawn is told before any work
             drawn(template, 0)
+
+    def digest(self) -> str:
+        """Tells these templates from any others, also from files of the same names that were changed."""
+        digest = sha256(f"{self.templates} {self.pieces}".encode())
+        for template in self.templates:
+            for part in drawn(template, 0).parts:
+                digest.update(part.texture.tobytes())
+        return digest.hexdigest()[:16]
 
     def put_on(self, image: Image, meshes: FloatArray, rng: np.random.Generator) -> tuple[Image, list[str]]:
         """The photo with something on each of the faces (K, 468, 3), and what each wears.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image as Pillow
 
 from facezoo.align import template_points
 from facezoo.data.masked import Masked
@@ -14,7 +15,8 @@ from facezoo.evaluation.photos import read_landmarks
 from facezoo.image import write_image
 from facezoo.mask.finder import Finder, five_points
 from facezoo.mask.meshes import Meshes, find_meshes
-from facezoo.types import InputError
+from facezoo.mask.template import drawn
+from facezoo.types import FloatArray, Image, InputError
 
 CROPS = Finder(aligned="arcface", mesh="landmarks")
 
@@ -51,15 +53,27 @@ def test_found_meshes_are_listed_with_landmarks_and_failures(faces: Path, tmp_pa
 
 def test_an_interrupted_search_goes_on_to_the_same_bytes(faces: Path, tmp_path: Path, monkeypatch):
     monkeypatch.setattr("facezoo.mask.meshes.PIECE", 2)
-    data = open_dataset(str(faces))
+    data, look = open_dataset(str(faces)), Finder.__call__
     find_meshes(data, tmp_path / "one", CROPS)
-    find_meshes(data, tmp_path / "two", CROPS)
-    for name in ("meshes.npy", "images.npy", "parts/000001.npz"):
-        (tmp_path / "two" / name).unlink()
+    looked_at = iter(range(10))
+
+    def killed(finder: Finder, image: Image) -> FloatArray:
+        if next(looked_at) == 2:
+            raise KeyboardInterrupt
+        return look(finder, image)
+
+    monkeypatch.setattr(Finder, "__call__", killed)
+    with pytest.raises(KeyboardInterrupt):
+        find_meshes(data, tmp_path / "two", CROPS)
+    monkeypatch.setattr(Finder, "__call__", look)
 
     assert find_meshes(data, tmp_path / "two", CROPS).resumed == 2
-    for name in ("meshes.npy", "images.npy", "landmarks.csv", "failures.csv"):
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+    assert find_meshes(data, tmp_path / "two", CROPS).resumed == 4
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == sorted(
+        ["failures.csv", "images.npy", "landmarks.csv", "meshes.npy", "settings.json"]
+    )
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
 
 
 def test_meshes_of_other_data_are_not_mixed(faces: Path, tmp_path: Path):
@@ -108,3 +122,17 @@ def test_options_out_of_range_are_refused(faces: Path, tmp_path: Path, options):
     find_meshes(open_dataset(str(faces)), tmp_path / "meshes", CROPS)
     with pytest.raises(InputError, match="or more"):
         Masked(str(faces), tmp_path / "meshes", **options)
+
+
+def test_the_digest_tells_templates_that_were_painted_over(faces: Path, tmp_path: Path):
+    find_meshes(open_dataset(str(faces)), tmp_path / "meshes", CROPS)
+    digests = []
+    for color in ((200, 0, 0, 255), (0, 0, 200, 255)):
+        picture = np.zeros((128, 128, 4), np.uint8)
+        picture[60:90, 40:88] = color
+        Pillow.fromarray(picture).save(tmp_path / "own.png")
+        drawn.cache_clear()
+        digests.append(Masked(str(faces), tmp_path / "meshes", (str(tmp_path / "own.png"),)).digest())
+
+    assert digests[0] != digests[1]
+    assert Masked(str(faces), tmp_path / "meshes").digest() == Masked(str(faces), tmp_path / "meshes").digest()
