@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facezoo import distributed
-from facezoo.align import similarity, template_points
+from facezoo.align import similarity, template_points, views_of
 from facezoo.config import Config
 from facezoo.data.dataset import Dataset
 from facezoo.distillation.loss import Shape, kinds
@@ -39,9 +39,17 @@ class View:
     Args:
         contract: of the model.
         student: the student's; template and size of its images.
+
+    Raises:
+        InputError: an ensemble whose models take crops of several templates.
     """
 
     def __init__(self, contract: Contract, student: Contract) -> None:
+        if views_of(contract.template):
+            raise InputError(
+                f"model.teacher: {contract.name} takes crops of several templates, which are not made of a student's; "
+                "name a folder that facezoo extract has made with it"
+            )
         self.contract, self.size = contract, student.input_size
         self._grid: Tensor | None = None
         if contract.template != student.template:
@@ -117,9 +125,13 @@ class OnnxTeacher(Teacher):
     Args:
         embed: the network with its contract.
         view: makes its images of the student's.
+
+    Raises:
+        InputError: it gives another dimension than its contract says, or cannot be run.
     """
 
     def __init__(self, embed: Embedder, view: View) -> None:
+        embed([np.zeros((*embed.contract.input_size, 3), np.uint8)])  # what is wrong with it shows before the training
         self.embed, self.view = embed, view
         self.embedding_dim = embed.contract.embedding_dim
 
@@ -147,17 +159,19 @@ class StoredTeacher(Teacher):
         self.file, self.flip = stored.file, stored.contract.flip
         self.embedding_dim = stored.contract.embedding_dim
         self.rows = self.file.rows_of(_Paths(data))
-        missing = int(self.file.failed[self.rows].sum())
+        self.failed = self.file.failed[self.rows]
+        missing = int(self.failed.sum())
         if missing == len(data):
             raise InputError(f"{folder}: none of the {missing:,} images has an embedding")
         if missing and distributed.is_first():
             log.warning("%s: %d of %d images have no embedding and teach nothing", folder, missing, len(data))
 
     def __call__(self, images: Tensor, samples: Tensor) -> Shown:
-        at = self.rows[samples.cpu().numpy()]
-        found = np.asarray(self.file.rows(at, self.flip), np.float32)
-        known = torch.from_numpy(~self.file.failed[at]).to(images.device)
-        return Shown(torch.from_numpy(found).to(images.device), None if known.all() else known)
+        places = samples.cpu().numpy()
+        found = np.asarray(self.file.rows(self.rows[places], self.flip), np.float32)
+        failed = self.failed[places]
+        known = torch.from_numpy(~failed).to(images.device) if failed.any() else None
+        return Shown(torch.from_numpy(found).to(images.device), known)
 
 
 class _Paths(Sequence[str]):

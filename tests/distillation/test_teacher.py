@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import onnx as onnx_package
 import pytest
 import torch
 
 from facezoo.align import align, fit, template_points
 from facezoo.checkpoint import save_model
 from facezoo.config import config_from_dict
+from facezoo.contract import CONTRACT_KEY
 from facezoo.data.opening import open_dataset
 from facezoo.dry_run import dry_run
 from facezoo.embedder import load_embedder
@@ -172,6 +174,22 @@ def test_images_that_were_not_extracted_are_refused(faces, tmp_path, features):
     write_image(tmp_path / "faces" / "nobody" / "1.png", read_image(faces / "person0" / "0.png"))
     with pytest.raises(InputError, match=r"has no embedding of 1 of 1 photos, the first: nobody/1\.png"):
         create_mode(config(tmp_path / "faces", features), open_dataset(str(tmp_path / "faces")))
+
+
+def test_a_file_with_a_wrong_contract_is_refused_before_the_training(faces, onnx, tmp_path):
+    model = onnx_package.load(str(onnx))
+    for entry in model.metadata_props:
+        if entry.key == CONTRACT_KEY:
+            entry.value = replace(Contract.from_json(entry.value), embedding_dim=99, weights_sha256="").to_json()
+    onnx_package.save(model, str(tmp_path / "wrong.onnx"))
+    with pytest.raises(InputError, match=f"gives {DIM}-d embeddings, its contract says embedding_dim = 99"):
+        create_mode(config(faces, tmp_path / "wrong.onnx"), open_dataset(str(faces)))
+
+
+def test_an_ensemble_of_several_templates_teaches_by_features_only():
+    contract = Contract("both", (262, 150), template="arcface@112x112+dlib@150x150")
+    with pytest.raises(InputError, match=r"both takes crops of several templates.* facezoo extract"):
+        View(contract, CONTRACT)
 
 
 # The mode.
