@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -46,14 +47,20 @@ class Distillation(Mode):
         unlabelled: int = 0,
     ) -> None:
         super().__init__()
-        if not labels >= 0:
+        if not 0 <= labels < math.inf:
             raise InputError(f"distillation: labels is {labels}, it must be at least 0")
         if unlabelled < 0 or (unlabelled and head is None):
             raise InputError(f"distillation: unlabelled is {unlabelled}, it must be 0 unless a head learns from labels")
         self.backbone, self.teacher, self.head = backbone, teacher, head
         self.labels, self.unlabelled = labels, unlabelled
         self.embedding_losses = embedding_losses or nn.ModuleDict()
-        self._maps = Maps(backbone) if "maps" in kinds(distillation) else None
+        seen = kinds(distillation)
+        if seen == {"maps"} and (head is None or not labels) and not self.embedding_losses:
+            raise InputError(
+                "distillation: feature maps alone leave the last layers, which make the embedding, untrained; add a "
+                "loss between embeddings such as cosine, or leave labels=0 out"
+            )
+        self._maps = Maps(backbone) if "maps" in seen else None
         self.stages = _common(self._maps, teacher) if self._maps else []
         self.distillation = create_distillation(
             distillation,
@@ -61,7 +68,7 @@ class Distillation(Mode):
             student_maps=[self._maps.shapes[stage] for stage in self.stages] if self._maps else [],
             teacher_maps=[teacher.map_shapes[stage] for stage in self.stages],
         )
-        if "logits" in kinds(distillation) and head is not None and head.sample_rate < 1:  # type: ignore[operator]
+        if "logits" in seen and head is not None and head.sample_rate < 1:  # type: ignore[operator]
             raise InputError(
                 "model.sample_rate: losses between logits compare all classes; leave it at 1, or compare embeddings"
             )
