@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -63,6 +64,12 @@ class DDL(nn.Module):
         super().__init__()
         if not -1 <= threshold < 1:
             raise InputError(f"ddl: threshold is {threshold}, it must be a cosine from -1 to below 1")
+        weights = {"positive_weight": positive_weight, "negative_weight": negative_weight, "order_weight": order_weight}
+        for name, weight in weights.items():
+            if not 0 <= weight < math.inf:
+                raise InputError(f"ddl: {name} is {weight}, it must be at least 0")
+        if not any(weights.values()):
+            raise InputError("ddl: all weights are 0, which leaves no loss; use mode conventional")
         self.positive_weight, self.negative_weight = positive_weight, negative_weight
         self.order_weight, self.threshold, self.upper_triangle = order_weight, threshold, upper_triangle
 

@@ -24,8 +24,8 @@ class PrototypeQueue(nn.Module):
     Args:
         embedding_dim: D.
         size: Q, prototypes; a step may bring as many at most.
-        margin: spec string of a head without parameters of its own for each class. FaceX-Zoo's `softmax`,
-            `am_softmax` and `arc_softmax` are `normface`, `cosface` and `arcface:fallback=none`.
+        margin: spec string of a head without a penalty and without parameters of its own for each class. FaceX-Zoo's
+            `softmax`, `am_softmax` and `arc_softmax` are `normface`, `cosface` and `arcface:fallback=none`.
         mask_duplicates: leave prototypes of the probe's own identity out of its negatives. Without it they count as
             somebody else, as in the paper's code.
 
@@ -52,6 +52,10 @@ class PrototypeQueue(nn.Module):
         self.margin = HEADS.create(margin)
         if getattr(self.margin, "per_class", ()) or not getattr(self.margin, "unit_centres", True):
             raise InputError(f"prototypes: {margin} needs class centres; choose a head such as cosface or arcface")
+        if getattr(self.margin, "penalty", None):
+            raise InputError(
+                f"prototypes: {margin} has a penalty, for which there is no place here; choose another head"
+            )
         self.loss, self.mask_duplicates = CrossEntropy(), mask_duplicates
         self.register_buffer("queue", split(torch.randn(size, embedding_dim))[0])
         self.register_buffer("identities", torch.full((size,), -1))

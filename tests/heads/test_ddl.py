@@ -117,3 +117,7 @@ def test_one_kind_alone_is_refused():
         DDL()(branches(kinds=1))
     with pytest.raises(InputError, match="threshold is 2"):
         DDL(threshold=2)
+    with pytest.raises(InputError, match="order_weight is -1"):
+        DDL(order_weight=-1)
+    with pytest.raises(InputError, match="all weights are 0"):
+        DDL(0, 0, 0)

@@ -168,6 +168,8 @@ def test_other_margins_work_on_a_queue(name):
 def test_what_cannot_work_is_refused():
     with pytest.raises(InputError, match="needs class centres"):
         PrototypeQueue(8, 7, "softmax:num_classes=7")
+    with pytest.raises(InputError, match="magface has a penalty"):
+        PrototypeQueue(8, 7, "magface")
     with pytest.raises(InputError, match="a queue of 0"):
         PrototypeQueue(8, 0)
     queue = PrototypeQueue(8, 2)
