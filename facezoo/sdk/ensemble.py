@@ -91,7 +91,7 @@ class Ensemble(Embedder):
 
     def forward(self, batch: FloatArray) -> FloatArray:
         """Embeddings (B, D) without the mirror image, of crops (B, 3, H, W) RGB, 0..255."""
-        return self._side_by_side(list(batch.transpose(0, 2, 3, 1).astype(np.uint8)), flip=False)
+        return self._side_by_side(list(np.rint(batch).transpose(0, 2, 3, 1).astype(np.uint8)), flip=False)
 
     def _embed(self, chunk: list[Crop]) -> FloatArray:
         self.check(chunk)

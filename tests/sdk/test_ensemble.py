@@ -93,6 +93,13 @@ def test_raw_embeddings_keep_their_lengths(photos):
     np.testing.assert_allclose(both(crops), np.concatenate(by_hand([WHOLE, UPPER], photos), 1), rtol=1e-5)
 
 
+def test_pixels_that_were_computed_are_rounded():
+    """As those of a batch in distillation, which are resized or moved."""
+    both = Ensemble((WHOLE, Linear(5, 2)))
+    pixels = np.random.default_rng(0).integers(1, 255, (2, 3, 112, 112)).astype(np.float32)
+    np.testing.assert_array_equal(both.forward(pixels - 0.3), both.forward(pixels + 0.3))
+
+
 def test_the_mirror_image_counts_in_every_member_or_in_none(photos):
     both = Ensemble([WHOLE, DLIB])
     crops = list(Crops([Photo(str(k), photo, POINTS) for k, photo in enumerate(photos)], both.contract))
