@@ -72,6 +72,8 @@ class Distillation(Mode):
             raise InputError(
                 "model.sample_rate: losses between logits compare all classes; leave it at 1, or compare embeddings"
             )
+        if not labels and head is not None and getattr(head.loss, "smoothing", None) != 0:
+            raise InputError("model.loss has no effect in mode distillation with labels=0; leave it out")
         self.projection = self._projection()
 
     def _projection(self) -> nn.Linear | None:
@@ -101,8 +103,12 @@ class Distillation(Mode):
         if self.head is None:
             return {}, ()
         own = self._labelled(len(labels), labels.device)
-        found, logits = self.head.losses_and_logits(embeddings[own], labels[own])  # type: ignore[operator]
-        losses = {name: self.labels * loss for name, loss in found.items()} if self.labels else {}
+        losses: dict[str, Tensor] = {}
+        if self.labels:
+            found, logits = self.head.losses_and_logits(embeddings[own], labels[own])  # type: ignore[operator]
+            losses = {name: self.labels * loss for name, loss in found.items()}
+        else:
+            logits = self.head.logits(embeddings[own], labels[own])  # type: ignore[operator]
         if self.teacher.head is None:
             return losses, ()
         with torch.no_grad():

@@ -199,6 +199,8 @@ def test_logits_of_images_that_the_teacher_does_not_know_are_left_out():
         (["soft_target"], {"sample_rate": 0.5}, "model.sample_rate: losses between logits compare all classes"),
         (["at"], {"backbone": f"{NETWORK},embedding_dim=24"}, "model.teacher_head has no effect"),
         (["cosine"], {"mode": "distillation:unlabelled=-1", "teacher_head": ""}, "unlabelled is -1"),
+        (["soft_target"], {"mode": "distillation:labels=0", "loss": "focal"}, "model.loss has no effect"),
+        (["soft_target"], {"mode": "distillation:labels=0", "loss": "label_smoothing"}, "model.loss has no effect"),
         (["cosine"], {"mode": "distillation:labels=inf", "teacher_head": ""}, "labels is inf"),
         (
             ["at", "ft"],
