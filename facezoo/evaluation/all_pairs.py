@@ -144,7 +144,7 @@ class AllPairs:
                 found[f"fmr@far={key}"] = none["fmr"]
             if "fnmr" in none:
                 found[f"fnmr@fmr={key}"] = none["fnmr"]
-                found[f"tar@far={key}"] = replace(none["fnmr"], low=1 - none["fnmr"].high, high=1.0)
+                found[f"tar@far={key}"] = replace(none["fnmr"], low=1 - none["fnmr"].high, high=1 - none["fnmr"].low)
         if metrics["eer"] == 0:
             rarer = min(counts.impostor_trials, counts.genuine_trials)
             found["eer"] = Interval(0.0, error_bound(rarer), LEVEL, trial_words(rarer, "person"))
@@ -227,6 +227,7 @@ class AllPairs:
         def totals(groups: NDArray[np.integer], number: int, drawn: FloatArray | None) -> tuple[FloatArray, FloatArray]:
             return group_counts(counts, groups, number, drawn)
 
+        highest = np.inf if genuine.complete else -float(genuine.scores[-1]) if len(genuine.scores) else -np.inf
         lowest = -np.inf if impostor.complete else float(impostor.scores[-1]) if len(impostor.scores) else np.inf
         method = f"bootstrap over identities, {self.resamples} resamples, seed {self.seed}, percentile"
         return ScoredPairs(
@@ -242,6 +243,7 @@ class AllPairs:
             self.resamples,
             method,
             lowest,
+            highest,
         )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.evaluation.group_rates import GroupPart
-from facezoo.evaluation.intervals import LEVEL, error_bound, t_quantile
+from facezoo.evaluation.intervals import LEVEL, error_bound, t_quantile, wilson
 from facezoo.evaluation.metrics import Sorted, auc, eer
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import NO_FACE, Interval, Report
@@ -155,6 +155,10 @@ class ByGroup:
             fewest = min(each.trials(np.ones(len(each.same), bool)) for each in self.groups.values())
             low = 1 - error_bound(fewest) / len(errors)
             return Interval(low, 1.0, LEVEL, f"rule of three, no error in {fewest} independent pairs of each group")
+        if not any(errors):  # as all folds of a group are equally accurate
+            fewest = min(each.trials(np.ones(len(each.same), bool)) for each in self.groups.values())
+            words = f"Wilson's, of {fewest} independent pairs; all folds of each group are equally accurate"
+            return Interval(*wilson(mean * fewest, fewest), LEVEL, words)
         reach = t_quantile(LEVEL, folds - len(errors)) * math.sqrt(sum(error**2 for error in errors)) / len(errors)
         method = f"t over {folds} folds of {len(errors)} groups"
         return Interval(max(0.0, mean - reach), min(1.0, mean + reach), LEVEL, method)

@@ -167,10 +167,10 @@ def extrapolate(
     interval = _interval(counts, target, number, resamples, seed) if resamples else None
     if interval is not None:  # a start of its own for each resample may leave the threshold outside
         interval = replace(interval, low=min(interval.low, threshold), high=max(interval.high, threshold))
-    weights = end.weights[:number]
-    share = np.cumsum(weights) / weights.sum()
+    share = np.append(0, np.cumsum(end.weights[:number]))
     fitted = np.array([plain.fmr(score) / plain.rate for score in end.scores[:number]])
-    return Extrapolation(target, threshold, interval, plain, number, float(np.abs(share - fitted).max()))
+    steps = np.stack([share[:-1], share[1:]]) / share[-1]
+    return Extrapolation(target, threshold, interval, plain, number, float(np.abs(steps - fitted).max()))
 
 
 def _tail(counts: PairCounts, drawn: FloatArray | None, number: int) -> Pareto | None:

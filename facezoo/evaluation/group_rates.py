@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.evaluation.fairness import GroupErrors, between
-from facezoo.evaluation.intervals import LEVEL, bootstrap, error_bound, trial_words
+from facezoo.evaluation.intervals import LEVEL, bootstrap, error_bound, none_seen, trial_words
 from facezoo.evaluation.metrics import Tally, eer, tar_at_far
 from facezoo.evaluation.report import Interval, Report
 from facezoo.evaluation.scored_pairs import ScoredPairs, thinned_roc
@@ -39,16 +39,20 @@ class GroupPart:
             if tallied is None:
                 protocol[f"group {name}"] = "not measurable: has no genuine or no impostor pair"
                 continue
-            curves[f"roc/{name}"] = thinned_roc(tallied, pairs.floor)
+            if pairs.floor < pairs.ceiling:
+                curves[f"roc/{name}"] = thinned_roc(tallied, pairs.floor, pairs.ceiling)
             point = tar_at_far(tallied, OWN_FAR)
             if point.measurable and point.threshold > pairs.floor:
                 metrics[f"{name}/threshold@far=1e-3"] = point.threshold
-            if not np.isfinite(pairs.floor):
+            if pairs.floor == -np.inf and pairs.ceiling == np.inf:
                 metrics[f"{name}/eer"] = eer(tallied)
         trials = pairs.trials(self.groups, len(self.names))
         for key in [key for key in report.metrics if key.startswith("threshold@far=")]:
             threshold, far = report.metrics[key], key.removeprefix("threshold@")
-            if threshold is None or threshold <= pairs.floor:
+            if threshold is None:
+                continue
+            if not pairs.floor < threshold <= pairs.ceiling:
+                protocol[f"groups at {far}"] = "not counted: not every score that decides there is held singly"
                 continue
             counted = self.errors(pairs, threshold)
             errors, found = counted(None), self._intervals(counted, pairs, trials)
@@ -89,6 +93,9 @@ class GroupPart:
         distinct, index = np.unique(pairs.scores[chosen], return_inverse=True)
         weight, same = pairs.weigh(None, chosen), pairs.same[chosen]
         genuines, impostors = (np.bincount(index[kind], weight[kind], len(distinct)) * 1.0 for kind in (same, ~same))
+        if np.isfinite(pairs.ceiling):  # those that are not held are accepted at every threshold up to there
+            held = pairs.weigh(None, np.flatnonzero(mine & pairs.same)).sum()
+            genuines[-1] += max(0.0, float(genuine[place]) - float(held))
         return Tally(distinct, genuines, impostors, float(genuine[place]), float(impostor[place, place]))
 
     def _values(self, errors: GroupErrors) -> dict[str, float | None]:
@@ -104,7 +111,7 @@ class GroupPart:
         pairs: ScoredPairs,
         trials: tuple[FloatArray, FloatArray],
     ) -> dict[str, Interval]:
-        """Of the rates and indices. A rate of 0 has the rule of three, and then the indices have none: no resample
+        """Of the rates and indices. A rate of 0 or 1 has the rule of three, and of 0 the indices have none: no resample
         shows what errors that group would make.
 
         Args:
@@ -117,9 +124,9 @@ class GroupPart:
         errors = counted(None)
         for kind, rates, numbers in (("fmr", errors.fmr, trials[0]), ("fnmr", errors.fnmr, trials[1])):
             for name, rate, number in zip(self.names, rates, numbers, strict=True):
-                if rate == 0:
-                    words = trial_words(number, pairs.shared)
-                    found[f"{name}/{kind}"] = Interval(0.0, error_bound(number), LEVEL, words)
+                if rate in (0, 1):
+                    words = trial_words(number, pairs.shared, success=rate == 1)
+                    found[f"{name}/{kind}"] = none_seen(rate == 1, number, words)
         if errors.indices().get("inequity") is None:
             found.pop("fdr", None)
             found.pop("garbe", None)

@@ -139,6 +139,12 @@ def error_bound(trials: float) -> float:
     return min(1.0, RULE_OF_THREE / trials)
 
 
+def none_seen(always: bool, trials: float, words: str) -> Interval:
+    """Of the rate of what was never or always seen in so many independent trials, by the rule of three."""
+    bound = error_bound(trials)
+    return Interval(1 - bound if always else 0.0, 1.0 if always else bound, LEVEL, words)
+
+
 def bootstrap(
     measure: Callable[[FloatArray], Mapping[str, float | None]],
     weights: Iterator[FloatArray],
@@ -191,12 +197,10 @@ def identity_intervals(
     method = f"bootstrap over {over}, {resamples} resamples, seed {seed}, percentile"
     drawn = bootstrap(measure, identity_weights(identity, identity, resamples, seed))
     intervals = {name: Interval(*ends, LEVEL, method) for name, ends in drawn.items()}
-    bound = error_bound(people)
     for name in intervals:
         if metrics[name] in (0, 1):
             found = "no error" if metrics[name] == 1 else "no success"
-            ends = (1 - bound, 1.0) if metrics[name] == 1 else (0.0, bound)
-            intervals[name] = Interval(*ends, LEVEL, f"rule of three, {found} in {people} identities")
+            intervals[name] = none_seen(metrics[name] == 1, people, f"rule of three, {found} in {people} identities")
     return intervals
 
 

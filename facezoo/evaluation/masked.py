@@ -95,7 +95,8 @@ class MaskedBenchmark:
             if one is None or other is None:
                 continue
             metrics[f"{DIFFERENCE}{name}"] = one - other
-            if (found := drawn.get((0, 1, name))) is not None:
+            # Without an error in either they differ in no resample: that is no proof that masks change nothing.
+            if (found := drawn.get((0, 1, name))) is not None and found.low < found.high:
                 method = f"paired {outcomes[0].method}"
                 intervals[f"{DIFFERENCE}{name}"] = Interval(found.low, found.high, LEVEL, method)
         return replace(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facezoo.evaluation.intervals import LEVEL, error_bound, independent_trials, trial_words
+from facezoo.evaluation.intervals import error_bound, independent_trials, none_seen, trial_words
 from facezoo.evaluation.metrics import OperatingPoint, Tally, tar_at_far
 from facezoo.evaluation.pair_counts import PairCounts
 from facezoo.evaluation.pair_resampling import pair_intervals
@@ -92,12 +92,12 @@ KINDS = ("threshold", "fmr", "fnmr")
 
 
 def without_error(counts: PairCounts, fmr: float | None, fnmr: float | None) -> dict[str, Interval]:
-    """Where no error was seen, every resample repeats it: the rule of three stands instead."""
+    """Where no error was seen, or nothing else, every resample repeats it: the rule of three stands instead."""
     rates = (("fmr", fmr, counts.impostor_trials), ("fnmr", fnmr, counts.genuine_trials))
     return {
-        kind: Interval(0.0, error_bound(trials), LEVEL, trial_words(trials, "person"))
+        kind: none_seen(rate == 1, trials, trial_words(trials, "person", success=rate == 1))
         for kind, rate, trials in rates
-        if rate == 0
+        if rate in (0, 1)
     }
 
 

@@ -112,7 +112,7 @@ def error_versus_discard(
         if rule == "recompute":
             threshold = tar_at_far(ordered.tally(weight), fmr).threshold
         elif rule == "magface":
-            threshold = _score_at(values[~labels], weight[~labels], int(max(0.0, impostor - 1) * fmr))
+            threshold = _score_at(values[~labels], weight[~labels], int(max(0.0, impostor - 1) * fmr + 1e-9))
         accepted = values >= threshold
         fnmr = float(weight[labels & ~accepted].sum()) / genuine
         rows.append((fnmr, float(weight[~labels & accepted].sum()) / impostor, threshold))

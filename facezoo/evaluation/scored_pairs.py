@@ -35,7 +35,7 @@ class ScoredPairs:
         draw: resamples, as `weigh` and `totals` take them.
         resamples: how many; 0 leaves intervals out.
         method: how they are drawn, in words.
-        floor: every impostor score from here up is held.
+        floor, ceiling: every impostor score from here up is held, every genuine one up to here.
     """
 
     left: NDArray[np.integer]
@@ -50,6 +50,7 @@ class ScoredPairs:
     resamples: int
     method: str
     floor: float = -np.inf
+    ceiling: float = np.inf
 
 
 Part: TypeAlias = Callable[[Report, ScoredPairs], Report]
@@ -90,15 +91,16 @@ def listed_pairs(
     return ScoredPairs(left, right, same, scores, weigh, totals, trials, shared, draw, resamples, method)
 
 
-def thinned_roc(tallied: Tally, floor: float = -np.inf) -> dict[str, list[float]]:
+def thinned_roc(tallied: Tally, floor: float = -np.inf, ceiling: float = np.inf) -> dict[str, list[float]]:
     """The ROC at some `POINTS` of its own points, evenly over the logarithm of FMR, over FNMR and over the scores.
 
     Args:
-        floor: thresholds up to here are left out.
+        floor, ceiling: thresholds up to the one are left out, and those above the other.
     """
     fmr, fnmr = tallied.fmr, tallied.fnmr
     cuts = np.arange(len(fmr))
-    cuts = cuts[int(np.searchsorted(tallied.scores, floor, side="right")) :]
+    last = len(cuts) if ceiling == np.inf else int(np.searchsorted(tallied.scores, ceiling, side="right"))
+    cuts = cuts[int(np.searchsorted(tallied.scores, floor, side="right")) : last]
     if len(cuts) > POINTS:
         third = POINTS // 3
         positive = fmr[cuts][fmr[cuts] > 0]

@@ -83,7 +83,7 @@ def paired_bootstrap(
     found = {}
     for first in range(len(measures)):
         for second in range(first + 1, len(measures)):
-            for name in drawn[0][first]:
+            for name in dict.fromkeys(name for values in drawn for name in values[first]):
                 pairs = [(values[first].get(name), values[second].get(name)) for values in drawn]
                 gaps = np.array([a - b for a, b in pairs if a is not None and b is not None])
                 if 2 * len(gaps) >= len(drawn):

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.evaluation.intervals import LEVEL, error_bound
+from facezoo.evaluation.intervals import LEVEL, none_seen
 from facezoo.evaluation.pair_resampling import draw_identities
 from facezoo.evaluation.report import Interval
 from facezoo.evaluation.verification import far_name
@@ -184,8 +184,6 @@ def template_intervals(
                 low, high = max(0.0, low), min(1.0, high)
             intervals[f"{name}@far={key}"] = Interval(float(low), float(high), LEVEL, method)
         if (value := values.get(f"tar@far={key}")) in (0, 1):
-            bound = error_bound(people)
-            ends = (1 - bound, 1.0) if value else (0.0, bound)
             words = f"rule of three, no {'error' if value else 'success'} in {people} identities"
-            intervals[f"tar@far={key}"] = Interval(*ends, LEVEL, words)
+            intervals[f"tar@far={key}"] = none_seen(value == 1, people, words)
     return intervals

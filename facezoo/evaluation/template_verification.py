@@ -101,7 +101,7 @@ def verify_templates(
             for k in chosen
         )
     rows: list[tuple[str | float | None, ...]] = [("FAR", "TAR", "FMR met", "threshold")]
-    rows += [(far, *(metrics.get(f"{kind}@far={far_name(far)}") for kind in KINDS)) for far in fars]
+    rows += [(far_name(far), *(metrics.get(f"{kind}@far={far_name(far)}") for kind in KINDS)) for far in fars]
     return Report("templates", metrics, intervals, curves, words, mistakes, tables={"TAR at FAR": tuple(rows)})
 
 
@@ -140,9 +140,9 @@ def _impostor_trials(
     left: NDArray[np.integer], right: NDArray[np.integer], same: NDArray[np.bool_], identity: NDArray[np.intp]
 ) -> int:
     """How many impostor pairs share no person; of millions of pairs a part is looked at."""
-    some = slice(None, None, -(-len(same) // MATCHED))
-    impostor = ~same[some]
-    return independent_trials(left[some][impostor], right[some][impostor], identity)
+    impostor = np.flatnonzero(~same)
+    some = impostor[:: -(-len(impostor) // MATCHED)]
+    return independent_trials(left[some], right[some], identity)
 
 
 def _worst(scores: FloatArray, same: NDArray[np.bool_], highest: float) -> NDArray[np.intp]:

@@ -21,8 +21,10 @@ from facezoo.evaluation.intervals import (
     fold_interval,
     identity_weights,
     independent_trials,
+    none_seen,
     pair_weights,
     trial_words,
+    wilson,
 )
 from facezoo.evaluation.metrics import Sorted, Tally, auc, eer, min_dcf, score_statistics, tar_at_far
 from facezoo.evaluation.photos import Photo
@@ -166,17 +168,24 @@ class Verification:
     def _intervals(
         self, ordered: Sorted, fold: NDArray[np.intp], folds: Folds, fars: list[float]
     ) -> dict[str, Interval]:
-        over_folds = Interval(*fold_interval(folds), LEVEL, f"t over {len(folds.accuracies)} folds")
         if not self.resamples:
-            return {"accuracy": over_folds}
+            return {"accuracy": self._over_folds(folds)}
         # The grids are other projects' point estimates: their threshold is not drawn anew for an interval.
         exact = self.rule == "exact"
         measure = pair_measure(ordered, fold, fars, exact)
         method = self.interval_method()
         ranges = bootstrap(measure, self.weights())
         intervals = {name: Interval(*ends, LEVEL, method) for name, ends in ranges.items()}
-        intervals["accuracy_over_folds" if exact else "accuracy"] = over_folds
+        intervals["accuracy_over_folds" if exact else "accuracy"] = self._over_folds(folds)
         return intervals
+
+    def _over_folds(self, folds: Folds) -> Interval:
+        """By the spread of the folds; where they are all equally accurate it tells nothing, and single trials count."""
+        if np.ptp(folds.accuracies) > 0:
+            return Interval(*fold_interval(folds), LEVEL, f"t over {len(folds.accuracies)} folds")
+        number = self.trials(np.ones(len(self.same), bool))
+        words = f"Wilson's, of {number:,} pairs that share no {self.shared}; all folds are equally accurate"
+        return Interval(*wilson(folds.mean * number, number), LEVEL, words)
 
     def _without_error(self, metrics: Mapping[str, float | None]) -> dict[str, Interval]:
         """Intervals of the metrics without an observed error: every resample and fold repeats them exactly.
@@ -192,8 +201,7 @@ class Verification:
             value = metrics.get(name.removesuffix("_over_folds"))
             best = 0.0 if name == "eer" else 1.0
             if value == best or (value == 0 and name.startswith("tar")):
-                low, high = sorted([value, abs(value - error_bound(number))])
-                found[name] = Interval(low, high, LEVEL, trial_words(number, self.shared, success=value != best))
+                found[name] = none_seen(value == 1, number, trial_words(number, self.shared, success=value != best))
         return found
 
     @property
@@ -263,14 +271,18 @@ class Verification:
 def pair_measure(
     ordered: Sorted, fold: NDArray[np.intp], fars: Sequence[float], accuracy: bool = True
 ) -> Callable[[FloatArray], dict[str, float | None]]:
-    """Gives the metrics of a resample, from a weight for each pair (P,); thresholds are chosen anew in each."""
+    """Gives the metrics of a resample, from a weight for each pair (P,); thresholds are chosen anew in each.
+
+    A resample of which only one fold has pairs leaves the accuracy out.
+    """
+    compared = fold[ordered.compared]
 
     def measure(weights: FloatArray) -> dict[str, float | None]:
         tallied = ordered.tally(weights)
         if not tallied.genuine_total or not tallied.impostor_total:
             return {}
         found: dict[str, float | None] = {"auc": auc(tallied), "eer": eer(tallied)}
-        if accuracy:
+        if accuracy and np.count_nonzero(np.bincount(compared, weights[ordered.compared])) > 1:
             found["accuracy"] = weighted_fold_accuracy(ordered, fold, weights).mean
         found.update({f"tar@far={far_name(far)}": tar_at_far(tallied, far).tar for far in fars})
         return found

@@ -395,3 +395,35 @@ def test_what_cannot_be_counted_is_one_sentence(change, words):
     given = {"embeddings": np.eye(4, 2, dtype=np.float32), "identity": np.array([0, 0, 1, 1]), **change}
     with pytest.raises(InputError, match=words):
         count_pairs(given.pop("embeddings"), given.pop("identity"), given.pop("failed", None), **given)
+
+
+def test_a_tar_of_0_is_bounded_by_the_number_of_people():
+    identity = np.arange(60) % 30
+    embeddings = np.repeat(np.random.default_rng(0).normal(size=(30, 16)), 2, axis=0)  # copies under two names
+    report = AllPairs("toy", [], identity, fars=(1e-2,), resamples=20).score(embeddings)
+    assert report.metrics["tar@far=1e-2"] == 0
+    for name, ends in (("tar@far=1e-2", (0, 3 / 30)), ("fnmr@fmr=1e-2", (1 - 3 / 30, 1))):
+        found = report.intervals[name]
+        assert (found.low, found.high) == pytest.approx(ends) and "no success in 30 pairs" in found.method
+
+
+def test_groups_count_genuine_pairs_that_are_not_held(monkeypatch):
+    from facezoo.evaluation.group_rates import GroupPart
+
+    embeddings, identity = people()
+    whole = AllPairs("toy", [], identity, resamples=0, parts=(GroupPart(["a", "b"], identity % 2),))
+    wanted = whole.score(embeddings)
+    total = whole.count(embeddings).genuine_pairs
+    monkeypatch.setattr(pair_counting, "KEEP_GENUINE", total // 2)
+
+    found = whole.score(embeddings)
+
+    ours = {key: value for key, value in found.metrics.items() if key.startswith(("a/", "b/"))}
+    assert ours and "a/eer" not in ours  # which may lie among those that are not held
+    for key, value in ours.items():
+        assert value == pytest.approx(wanted.metrics[key]), key
+    curve, every = found.curves["roc/a"], wanted.curves["roc/a"]
+    drawn = dict(zip(every["threshold"], every["fnmr"]))
+    shared = [(drawn[score], fnmr) for score, fnmr in zip(curve["threshold"], curve["fnmr"]) if score in drawn]
+    assert len(shared) > 20
+    assert all(fnmr == pytest.approx(true) for true, fnmr in shared)

@@ -134,3 +134,13 @@ def test_a_column_that_cannot_be_used_is_one_sentence(tmp_path, text, words):
         read_groups(["a/1.jpg"], "4")
     with pytest.raises(InputError, match="cannot be read"):
         read_groups(["a/1.jpg"], str(tmp_path / "none.csv"))
+
+
+def test_a_group_that_is_always_rejected_has_a_bound():
+    benchmark, embeddings = toy(resamples=20)
+    failed = np.isin(np.arange(160), np.flatnonzero(benchmark.identity >= 20))
+    report = benchmark.score(embeddings, failed)
+    found = report.intervals["b/fnmr@far=1e-2"]
+    assert report.metrics["b/fnmr@far=1e-2"] == 1
+    assert (found.low, found.high) == (pytest.approx(1 - 3 / 20), 1)
+    assert found.method == "rule of three, no success in 20 pairs that share no person"

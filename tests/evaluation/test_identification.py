@@ -237,3 +237,8 @@ def test_mistakes_show_the_most_alike_photo_of_the_wrong_identity():
     ).score(embeddings)
 
     assert [(mistake.left, mistake.right) for mistake in report.mistakes] == [("probe", "near")]
+
+
+def test_probes_of_strangers_alone_are_scored():
+    report = made(np.arange(3), np.arange(3, 8), resamples=10).score(np.random.default_rng(0).normal(size=(8, 4)))
+    assert not report.metrics and not report.intervals

@@ -15,9 +15,10 @@ from facezoo.evaluation.intervals import (
     independent_trials,
     pair_weights,
     t_quantile,
+    wilson,
 )
 from facezoo.evaluation.metrics import Sorted, auc, eer, tally, tar_at_far
-from facezoo.evaluation.verification import Verification
+from facezoo.evaluation.verification import Verification, pair_measure
 from facezoo.types import InputError
 
 
@@ -225,3 +226,26 @@ def test_a_rate_of_0_has_no_empty_interval():
 
 def test_fewer_than_three_trials_bound_nothing():
     assert error_bound(2) == 1.0
+
+
+def test_folds_that_are_equally_accurate_leave_an_interval_of_single_trials():
+    person = np.repeat(np.arange(40), 2)
+    left, right = np.arange(0, 80, 2), np.arange(1, 81, 2)
+    right[1::2] = (right[1::2] + 20) % 80  # impostor and genuine pairs in turns
+    embeddings = np.eye(40)[person]
+    embeddings[left[::8]] = np.eye(40)[np.arange(1, 41, 8)]  # one genuine pair in each fold is rejected
+    benchmark = Verification("even", [], left, right, person[left] == person[right], 5, resamples=0)
+
+    report = benchmark.score(embeddings)
+
+    found = report.intervals["accuracy"]
+    assert (report.metrics["std"], report.metrics["accuracy"]) == (0, 0.875)
+    assert (found.low, found.high) == wilson(0.875 * 40, 40)
+    assert found.method.startswith("Wilson's, of 40 pairs that share no photo")
+
+
+def test_a_resample_of_one_fold_alone_has_no_accuracy():
+    scores, same = np.array([0.1, 0.9, 0.2, 0.8]), np.array([0, 1, 0, 1], bool)
+    measure = pair_measure(Sorted(scores, same), np.array([0, 0, 1, 1]), [0.5])
+    assert "accuracy" not in measure(np.array([2.0, 2, 0, 0]))
+    assert measure(np.array([2.0, 0, 0, 2])) == {"auc": 1, "eer": 0, "accuracy": 1, "tar@far=5e-1": 1}

@@ -125,3 +125,12 @@ def test_holm_multiplies_by_what_is_left_and_keeps_the_order():
 def test_holm_rejects_any_of_many_true_hypotheses_no_more_often_than_one_test_does():
     drawn = np.random.default_rng(6).random((4000, 10))
     assert np.mean([(holm(p) < 0.05).any() for p in drawn]) == pytest.approx(0.05, abs=0.012)
+
+
+def test_a_metric_that_the_first_resample_leaves_open_is_compared():
+    def measure(gain):
+        return lambda weights: {"rate": gain + weights[0]} if weights.any() else {}
+
+    weights = iter([np.zeros(2), *(np.full(2, 1.0 + k) for k in range(9))])
+    found = paired_bootstrap([measure(0.5), measure(0.0)], weights)
+    assert found[0, 1, "rate"].low == pytest.approx(0.5)
