@@ -206,6 +206,8 @@ class Config:
             raise InputError(f"schedule.milestones is {milestones}, it must be epochs in rising order")
         _refuse_idle(self.optim, "optim", OPTIM_ONLY)
         _refuse_idle(self.schedule, "schedule", SCHEDULE_ONLY)
+        if self.schedule.name == "step" and not milestones:
+            raise InputError("schedule.name is step, which needs schedule.milestones; give epochs, or write constant")
         for key, shares in {"momentum": (self.optim.momentum,), "betas": self.optim.betas}.items():
             if not all(0 <= share < 1 for share in shares):
                 raise InputError(f"optim.{key} is {getattr(self.optim, key)}, it must be at least 0 and below 1")
@@ -261,7 +263,10 @@ def config_from_dict(values: dict[str, Any], name: str = "config") -> Config:
             raise InputError(f"{name}: {first['ctx']['error']}") from None
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] in ("list_type", "tuple_type"):
-            raise InputError(f"{name}: {where} is {first['input']!r}, write a list in brackets: [..., ...]") from None
+            raise InputError(
+                f"{name}: {where} is {first['input']!r}, write a list in brackets, texts in double quotes: [1, 2] or "
+                '["a", "b"]; on a command line within single quotes'
+            ) from None
         raise InputError(f"{name}: {where}: {first['msg']}, got {first['input']!r}") from None
 
 

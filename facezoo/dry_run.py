@@ -23,7 +23,7 @@ from facezoo.files import whole_file
 from facezoo.measure.counts import count
 from facezoo.measure.training import StepMemory, step_memory
 from facezoo.optim import lr_at, parameter_groups
-from facezoo.plan import check_metric, create_contract, create_mode, create_sampler, find_device, steps
+from facezoo.plan import check_metric, check_ranks, create_contract, create_mode, create_sampler, find_device, steps
 from facezoo.registry import BACKBONES, BENCHMARKS, DATASETS, parse_spec
 from facezoo.types import InputError
 
@@ -137,10 +137,12 @@ def dry_run(config: Config, classes: int = 0, images: int = 0, processes: int = 
     """
     find_device(config.train.device)
     processes = processes or distributed.ranks()
-    if not 1 <= processes <= config.data.batch_size:
-        raise InputError(f"{processes} processes cannot share a batch of {config.data.batch_size} images")
+    if processes < 1:
+        raise InputError(f"{processes} processes cannot train, give 1 or more")
+    check_ranks(config, processes)
     data: Dataset = StandIn(classes, images, _sets(config.data.train)) if classes else _opened(config.data.train)
-    sampler, mode = create_sampler(config, data), _mode(config, data)
+    mode = _mode(config, data)
+    sampler = create_sampler(config, data, mode)
     parameter_groups(mode, config.optim)
     create_transforms(config.data.transforms)
     create_contract(config, mode.backbone, data)
@@ -154,13 +156,19 @@ def dry_run(config: Config, classes: int = 0, images: int = 0, processes: int = 
         "backbone": f"{config.model.backbone}, {_cost(config.model.backbone)}",
         "mode": f"{config.model.mode}: {_parts(mode)}",
         "steps": f"{total:,} ({per_epoch:,} an epoch) of {step:,} images",
-        "processes": f"{processes}, {config.data.batch_size / processes:g} crops of a batch each",
+        "processes": f"{processes}, {_share(config.data.batch_size, processes)} crops of a batch each",
         "memory": _memory(step_memory(mode, config, processes)),
         "validation": ", ".join(benchmark.name for benchmark in benchmarks) or "none",
     }
     at = (part * total // POINTS for part in range(POINTS))
     rates = [lr_at(step, total, per_epoch, config.optim.lr, config.schedule) for step in at]
-    return DryRun(rows, rates, total / per_epoch, config.schedule.name == "step")
+    falls = config.schedule.name == "step" and min(rates) < max(rates)
+    return DryRun(rows, rates, total / per_epoch, falls)
+
+
+def _share(batch: int, processes: int) -> str:
+    least, more = divmod(batch, processes)
+    return f"{least} or {least + 1}" if more else f"{least}"
 
 
 def _sets(spec: str) -> int:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from facezoo import distributed
 from facezoo.align import shows, template_points
 from facezoo.checkpoint import load_model, load_weights
 from facezoo.config import Config, ModelConfig
@@ -25,11 +24,15 @@ from facezoo.teacher import create_teacher
 from facezoo.types import Contract, InputError
 
 
-def create_sampler(config: Config, data: Dataset) -> Sampler:
+def create_sampler(config: Config, data: Dataset, mode: Any) -> Sampler:
     """Which samples every epoch takes.
 
+    Args:
+        mode: that the batches are for.
+
     Raises:
-        InputError: the sampler cannot be made for these data, or leaves their weights without effect.
+        InputError: the sampler cannot be made for these data, leaves their weights without effect, or does not make
+            the batches that the mode takes.
     """
     spec = config.data.sampler
     given = {
@@ -44,7 +47,9 @@ def create_sampler(config: Config, data: Dataset) -> Sampler:
     }
     if data.weights is not None and "weights" not in SAMPLERS.taken(spec, given):
         raise InputError(f"data.sampler: {spec!r} does not take the weights of the data; write shuffle, or no weights")
-    return SAMPLERS.create_for(spec, **given)
+    sampler = SAMPLERS.create_for(spec, **given)
+    mode.check_order(lambda: torch.as_tensor(data.labels[sampler.epoch(0)[: sampler.size // sampler.batches]]))
+    return sampler
 
 
 def steps(sampler: Sampler, config: Config) -> tuple[int, int]:
@@ -185,13 +190,12 @@ def create_backbone(config: Config, fresh: bool = True) -> Any:
     return backbone
 
 
-def check_ranks(config: Config) -> None:
+def check_ranks(config: Config, ranks: int) -> None:
     """Refuse a batch that leaves a process with one crop, of which BatchNorm has no statistics.
 
     Raises:
         InputError: there are too many processes.
     """
-    ranks = distributed.ranks()
     if ranks > 1 and config.data.batch_size < 2 * ranks:
         raise InputError(
             f"data.batch_size is {config.data.batch_size}, it must be at least {2 * ranks}: two crops for each of "

@@ -29,8 +29,9 @@ class RunFolder:
 
     Args:
         path: the folder; made by `begin`.
-        config: what is run. A folder that holds another config is refused, unless it differs only in what decides
-            nothing of the result: `data.workers`, `train.log_every`, `train.save_every`.
+        config: what is run. A folder with a model or state of another config is refused, unless it differs only in
+            what decides nothing of the result: `data.workers`, `train.log_every`, `train.save_every`. One in which no
+            run came that far is taken over.
     """
 
     def __init__(self, path: Path, config: Config) -> None:
@@ -40,7 +41,7 @@ class RunFolder:
         self._writer: SummaryWriter | None = None
         self._lock = FileLock(self.path / ".lock")
         self.config, self._stored = config, self.path / "config.toml"
-        if self._stored.exists() and _decisive(load_config(self._stored)) != _decisive(config):
+        if self._stored.exists() and self._has_result() and _decisive(load_config(self._stored)) != _decisive(config):
             raise InputError(
                 f"{self.path}: holds a run of another config (see {self._stored}); choose another folder or remove it"
             )
@@ -59,6 +60,11 @@ class RunFolder:
                 raise InputError(f"{self.path}: another process trains in this folder") from None
             write_text(self._stored, config_to_toml(self.config))
         distributed.barrier()
+
+    def _has_result(self) -> bool:
+        return any(
+            path.exists() for path in (self.state_file, self.path / "best.safetensors", self.path / "last.safetensors")
+        )
 
     def is_fresh(self) -> bool:
         """Whether no state to go on from has been saved."""

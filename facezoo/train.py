@@ -50,7 +50,7 @@ class Trainer:
     def __init__(self, config: Config, out: Path) -> None:
         self.config = config
         self.device = find_device(config.train.device)
-        check_ranks(config)
+        check_ranks(config, distributed.ranks())
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
         # Gradients that have all but vanished are denormal numbers, which a CPU multiplies many times slower.
@@ -90,7 +90,7 @@ class Trainer:
 
     def _plan(self) -> None:
         config = self.config
-        self.sampler = create_sampler(config, self.data)
+        self.sampler = create_sampler(config, self.data, self.mode)
         self.steps_per_epoch, self.total = steps(self.sampler, config)
         per_epoch = self.steps_per_epoch
         self.average = create_average(self.backbone, config.optim, per_epoch)

@@ -41,6 +41,7 @@ def plan(faces, section=None, key=None, value=None):
         ("optim", "groups", ["neck:lr_scale=2"], "names nothing that is trained"),
         ("data", "sampler", "nothing", "unknown sampler"),
         ("data", "sampler", "identities:each=5", "does not divide a batch of 6"),
+        ("model", "mode", "semi_siamese:queue=4", r"two of each identity; write data\.sampler = 'pairs:exclude=4'"),
         ("data", "template", "nothing", "unknown alignment template"),
         ("data", "transforms", ["flipp"], "unknown transform"),
         ("train", "device", "gpu", "device is 'gpu'"),
@@ -83,8 +84,10 @@ def test_data_that_are_not_there_can_be_stood_in_for():
         dry_run(recipe(name="constant"))
     with pytest.raises(InputError, match="12 images of 50 identities"):
         StandIn(50, 12)
-    with pytest.raises(InputError, match="200 processes cannot share a batch of 100 images"):
+    with pytest.raises(InputError, match=r"batch_size is 100, .* at least 400: two crops for each of 200 processes"):
         dry_run(recipe(name="constant"), 50, 12_345, processes=200)
+    with pytest.raises(InputError, match="-1 processes"):
+        dry_run(recipe(name="constant"), 50, 12_345, processes=-1)
 
 
 def test_the_curve_shows_every_step_of_the_learning_rate():

@@ -363,9 +363,16 @@ def test_a_dry_run_notices_what_cannot_be_made(faces):
 
 
 def test_a_folder_of_another_config_is_refused(faces, tmp_path):
-    Trainer(config(faces), tmp_path)
+    Trainer(config(faces, train={"epochs": 1}), tmp_path).run()
     with pytest.raises(InputError, match="another config"):
         Trainer(config(faces, optim={"lr": 0.2}), tmp_path)
+
+
+def test_a_folder_in_which_no_run_came_to_a_result_is_taken_over(faces, tmp_path):
+    Trainer(config(faces), tmp_path).folder.close()
+    Trainer(config(faces, optim={"lr": 0.2}), tmp_path)
+
+    assert load_config(tmp_path / "config.toml").optim.lr == 0.2
 
 
 def test_fine_tuning_starts_from_a_model_file(faces, tmp_path):

@@ -40,15 +40,16 @@ def train(
         processes: of a dry run: as if so many shared batch and classes.
         plot: of a dry run: draw the learning rate into this .png, .svg or .pdf file.
     """
-    from facezoo import distributed, progress
     from facezoo.config import load_config
     from facezoo.recipes import find_recipe
-    from facezoo.train import Trainer
 
     if not dry_run and (classes or images or processes or plot):
         raise InputError("--classes, --images, --processes and --plot belong to --dry-run")
     settings = load_config(find_recipe(config), _pairs(overrides))
     folder = out or Path("runs") / settings.name
+    from facezoo import distributed, progress  # with torch, which takes seconds: a mistake above is told at once
+    from facezoo.train import Trainer
+
     with distributed.process_group(settings.train.device):
         if not distributed.is_first():
             progress.show(False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -30,6 +31,16 @@ class Mode(nn.Module, ABC):
             images: (B, 3, H, W) RGB in [-1, 1].
             labels: (B,).
             samples: (B,) the indices of the images in the data.
+        """
+
+    def check_order(self, first_batch: Callable[[], Tensor]) -> None:
+        """Called before anything is trained or written; most modes take any batch.
+
+        Args:
+            first_batch: draws the labels (B,) of the first batch of all processes. Of many images that takes seconds.
+
+        Raises:
+            InputError: the sampler does not put images together as the mode takes them.
         """
 
     def train(self, mode: bool = True) -> Mode:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -47,11 +49,17 @@ class DDL(Mode):
             )
         self.backbone, self.head = backbone, head
         self.distances = ddl.DDL(positive_weight, negative_weight, order_weight, threshold, upper_triangle)
-        self.register_buffer("sets", torch.as_tensor(sets), persistent=False)
+        # On the CPU also where a dry run makes tensors without memory: its values are looked at.
+        self.register_buffer("sets", torch.as_tensor(sets, device="cpu"), persistent=False)
+
+    def check_order(self, first_batch: Callable[[], Tensor]) -> None:
+        self._places(first_batch().to(self.sets.device))
+
+    def _places(self, labels: Tensor) -> Tensor:
+        return branches(labels, self.sets, 2, "two of an identity of every set; write data.sampler = 'branches:each=2'")
 
     def forward(self, images: Tensor, labels: Tensor, samples: Tensor) -> dict[str, Tensor]:
-        wanted = "two of an identity of every set; write data.sampler = 'branches:each=2'"
-        places = branches(labels, self.sets, 2, wanted)
+        places = self._places(labels)
         embeddings, labels = self.backbone(images)[places], labels[places]
         kinds = range(places.shape[1])
         pairs = [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -64,11 +66,18 @@ class SemiSiamese(_WithGallery):
         mask_duplicates: bool = False,
     ) -> None:
         super().__init__(backbone, decay, ema_buffers, shuffle_norm)
+        self.queue = queue
         self.head = prototype.SemiSiamese(prototype.PrototypeQueue(self.dim, queue, margin, mask_duplicates))
 
+    def check_order(self, first_batch: Callable[[], Tensor]) -> None:
+        self._pairs(first_batch())
+
+    def _pairs(self, labels: Tensor) -> Tensor:
+        wanted = f"two of each identity; write data.sampler = 'pairs:exclude={self.queue}'"
+        return groups(labels, 2, lambda found: found[:, 0] == found[:, 1], wanted)
+
     def forward(self, images: Tensor, labels: Tensor, samples: Tensor) -> dict[str, Tensor]:
-        wanted = "two of each identity; write data.sampler = 'pairs'"
-        pairs = groups(labels, 2, lambda found: found[:, 0] == found[:, 1], wanted)
+        pairs = self._pairs(labels)
         first, second = images[pairs[:, 0]], images[pairs[:, 1]]
         probes = self.backbone(first), self.backbone(second)
         galleries = self.gallery(first), self.gallery(second)
@@ -107,19 +116,31 @@ class HeterogeneousSemiSiamese(_WithGallery):
         mask_duplicates: bool = False,
     ) -> None:
         super().__init__(backbone, decay, ema_buffers, shuffle_norm)
-        if sets.max() != 1:
+        count = int(sets.max()) + 1
+        if count != 2:
             raise InputError(
-                f"mode heterogeneous_semi_siamese: the data are {sets.max() + 1} sets, it takes two, visible and "
-                'infrared; write data.train = multi:sets=["VISIBLE","INFRARED"]'
+                f"mode heterogeneous_semi_siamese: the data are {count} set{'s' * (count > 1)}, it takes two, visible "
+                'and infrared; write data.train = multi:sets=["VISIBLE","INFRARED"]'
             )
-        self.register_buffer("sets", torch.as_tensor(sets), persistent=False)
-        self.register_buffer("people", torch.as_tensor(people), persistent=False)
+        # On the CPU also where a dry run makes tensors without memory: their values are looked at.
+        self.register_buffer("sets", torch.as_tensor(sets, device="cpu"), persistent=False)
+        self.register_buffer("people", torch.as_tensor(people, device="cpu"), persistent=False)
+        self.queue = queue
         queues = [prototype.PrototypeQueue(self.dim, queue, margin, mask_duplicates) for _ in range(2)]
         self.head = prototype.HeterogeneousSemiSiamese(*queues)
 
+    def check_order(self, first_batch: Callable[[], Tensor]) -> None:
+        self._places(first_batch().to(self.sets.device))
+
+    def _places(self, labels: Tensor) -> Tensor:
+        wanted = (
+            "a visible and an infrared one of each identity; write data.sampler = "
+            f"'branches:same=true,exclude={self.queue}'"
+        )
+        return branches(labels, self.sets, 1, wanted, self.people)[:, :, 0]
+
     def forward(self, images: Tensor, labels: Tensor, samples: Tensor) -> dict[str, Tensor]:
-        wanted = "a visible and an infrared one of each identity; write data.sampler = 'branches:same=true'"
-        places = branches(labels, self.sets, 1, wanted, self.people)[:, :, 0]
+        places = self._places(labels)
         visible, infrared = images[places[:, 0]], images[places[:, 1]]
         return self.head(
             (self.backbone(visible), self.gallery(visible)),

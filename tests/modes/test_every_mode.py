@@ -20,7 +20,7 @@ from facezoo.config import config_from_dict, config_to_toml, load_config
 from facezoo.data.opening import open_dataset
 from facezoo.files import parse_toml
 from facezoo.image import write_image
-from facezoo.plan import create_sampler
+from facezoo.plan import create_mode, create_sampler
 from facezoo.registry import MODES
 from facezoo.run import read_metrics
 from facezoo.train import Trainer
@@ -97,7 +97,8 @@ def recipe(path: Path, faces: Path, finished: Path, steps: int, sections: dict[s
     text = config_to_toml(config_from_dict(values))
     path.write_text(text.replace("{faces}", str(faces)).replace("{finished}", str(finished)))
     config = load_config(path)
-    per_epoch = create_sampler(config, open_dataset(config.data.train)).batches
+    data = open_dataset(config.data.train)
+    per_epoch = create_sampler(config, data, create_mode(config, data)).batches
     path.write_text(config_to_toml(load_config(path, {"train.epochs": str(steps / per_epoch)})))
     return path
 

@@ -38,7 +38,7 @@ def test_other_batches_and_data_are_refused(flat):
     for labels in ([0, 3, 1, 4], [5, 0, 3, 1], [0, 5, 1]):  # other people, cameras the other way round, half a pair
         with pytest.raises(InputError, match="branches:same=true"):
             mode(torch.randn(len(labels), 3, 2, 2), torch.tensor(labels), torch.arange(len(labels)))
-    with pytest.raises(InputError, match="the data are 1 sets, it takes two"):
+    with pytest.raises(InputError, match="the data are 1 set, it takes two"):
         HeterogeneousSemiSiamese(flat, "cosface", SETS * 0, PEOPLE)
 
 
