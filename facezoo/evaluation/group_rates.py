@@ -39,6 +39,8 @@ class GroupPart:
             if tallied is None:
                 protocol[f"group {name}"] = "not measurable: has no genuine or no impostor pair"
                 continue
+            protocol[f"{name}: genuine pairs"] = round(tallied.genuine_total)
+            protocol[f"{name}: impostor pairs"] = round(tallied.impostor_total)
             if pairs.floor < pairs.ceiling:
                 curves[f"roc/{name}"] = thinned_roc(tallied, pairs.floor, pairs.ceiling)
             point = tar_at_far(tallied, OWN_FAR)

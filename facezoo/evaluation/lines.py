@@ -45,17 +45,23 @@ class Line:
 
 def lines_of(report: Report, kind: str) -> list[Line]:
     """The curves `kind` and `kind/GROUP` of a report, the former first."""
-    trials = {
-        rate: number
-        for rate, key in (("fmr", "impostor pairs"), ("fnmr", "genuine pairs"))
-        if isinstance(number := report.protocol.get(key), int)
-    }
-    found = [Line("all", report.curves[kind], report.metrics.get("eer"), trials)] if kind in report.curves else []
+    found = []
+    if kind in report.curves:
+        found.append(Line("all", report.curves[kind], report.metrics.get("eer"), _trials(report)))
     for name, points in report.curves.items():
         if name.startswith(f"{kind}/"):
             group = name.removeprefix(f"{kind}/")
-            found.append(Line(group, points, report.metrics.get(f"{group}/eer")))
+            found.append(Line(group, points, report.metrics.get(f"{group}/eer"), _trials(report, f"{group}: ")))
     return found
+
+
+def _trials(report: Report, of: str = "") -> dict[str, int]:
+    """Pairs that the rates of a curve are shares of, by the words of the protocol that begin so."""
+    return {
+        rate: number
+        for rate, key in (("fmr", "impostor pairs"), ("fnmr", "genuine pairs"))
+        if isinstance(number := report.protocol.get(f"{of}{key}"), int)
+    }
 
 
 def lines_over(reports: Sequence[Report], kind: str) -> list[Line]:

@@ -8,6 +8,7 @@ import pytest
 from facezoo.evaluation import Verification
 from facezoo.evaluation.columns import columns, read_groups
 from facezoo.evaluation.fairness import between, fdr, garbe, gini, inequity
+from facezoo.evaluation.lines import lines_of
 from facezoo.evaluation.photos import Photo
 from facezoo.types import InputError
 
@@ -144,3 +145,11 @@ def test_a_group_that_is_always_rejected_has_a_bound():
     assert report.metrics["b/fnmr@far=1e-2"] == 1
     assert (found.low, found.high) == (pytest.approx(1 - 3 / 20), 1)
     assert found.method == "rule of three, no success in 20 pairs that share no person"
+
+
+def test_a_group_without_a_mistake_is_drawn_at_the_rate_that_its_pairs_could_show():
+    benchmark, embeddings = toy(weak=0.01, usual=0.01)
+    lines = {line.label: line for line in lines_of(benchmark.score(embeddings), "roc")}
+    assert lines["a"].trials == {"fmr": 80 * 79 // 2 - 120, "fnmr": 120}
+    perfect = replace(lines["a"], points={"fmr": [0.0, 1.0], "fnmr": [0.0, 0.0]})
+    assert perfect.floor("fnmr") == 1 / 240
