@@ -10,6 +10,7 @@ import numpy as np
 
 from facezoo.data.dataset import Dataset
 from facezoo.data.opening import open_dataset
+from facezoo.data.pairs import Pairs
 from facezoo.data.problems import Problems
 from facezoo.image import decode_image, encode_jpeg
 from facezoo.registry import DATASETS
@@ -119,6 +120,16 @@ class Masked(Dataset):
 
     def stamp(self) -> str:
         return self.base.stamp()
+
+    def pairs(self) -> Pairs | None:
+        """Those of the source of which both images are here; of several variants, each with its own kind."""
+        pairs = self.base.pairs()
+        if pairs is None:
+            return None
+        left, right, same = pairs.among(self._source[:: self.variants], len(self.base))
+        variants = np.arange(self.variants)
+        left, right = ((each[:, None] * self.variants + variants).ravel() for each in (left, right))
+        return Pairs(left, right, np.repeat(same, self.variants))
 
     def digest(self) -> str:
         options = (

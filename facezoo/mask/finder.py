@@ -10,6 +10,7 @@ import numpy as np
 
 from facezoo.align import similarity, template_points
 from facezoo.mask.fit import FIVE, fit_mesh
+from facezoo.mask.pose import can_be_drawn_on
 from facezoo.registry import DETECTORS, LANDMARKS
 from facezoo.types import FloatArray, Image, InputError
 
@@ -17,6 +18,9 @@ BOX_MIDDLE, BOX_SIDE = np.array([56.0, 67.0]), 90.0
 """The square around a face as detectors draw it, on a crop of the ArcFace template of 112 pixels."""
 
 VERTICES = 468
+
+SMALLEST = 4
+"""Pixels a side of images in which faces are looked for."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,13 @@ class Finder:
             template_points(self.aligned, (112, 112))
 
     def __call__(self, image: Image) -> FloatArray:
-        """Meshes (K, 468, 3) float32, pixels; the largest face first, none without a face."""
+        """Meshes (K, 468, 3) float32, pixels; the largest face first, none without a face that can be drawn on."""
+        if min(image.shape[:2]) < SMALLEST:
+            return np.empty((0, VERTICES, 3), np.float32)
+        meshes = self._found(image)
+        return meshes[[can_be_drawn_on(mesh) for mesh in meshes]]
+
+    def _found(self, image: Image) -> FloatArray:
         if self.aligned is not None:
             return self.around(image, template_points(self.aligned, image.shape[:2])[None], known=True)
         faces = sorted(_detector(self.detector)(image), key=lambda face: -face.area)

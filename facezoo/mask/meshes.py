@@ -76,9 +76,11 @@ class Meshes:
         return found if isinstance(found, dict) else {}
 
     def check(self, data: Dataset) -> None:
-        """Raises InputError unless the meshes are those of this dataset."""
+        """Raises InputError unless the meshes are those of this dataset, all of them."""
         if self.settings().get("data") != data.digest():
             raise InputError(f"{self.folder}: holds meshes of other data; find them anew with `facezoo mask meshes`")
+        if not (self.folder / FAILURES).is_file():  # written last: the arrays may be those of other data still
+            raise InputError(f"{self.folder}: the search for meshes was interrupted; run `facezoo mask meshes` again")
         if self.points.shape != (len(self.images), VERTICES, 3):
             raise InputError(f"{self.folder}: {POINTS} and {IMAGES} do not fit together; find the meshes anew")
 

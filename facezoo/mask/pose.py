@@ -19,6 +19,9 @@ STIFFNESS = 0.3
 RANK = 48
 """Smooth deviations that are followed; finer ones, such as those of lips, are left out."""
 
+LEAST, MOST = 1.0, 20_000.0
+"""Pixels of half the width of a face that can be drawn on."""
+
 
 @dataclass(frozen=True, eq=False)
 class Pose:
@@ -45,8 +48,8 @@ class Pose:
         if mesh.shape != head().points.shape or not np.isfinite(mesh).all():
             raise InputError(f"mesh: expected finite points {head().points.shape}, got shape {mesh.shape}")
         matrix = _inverse() @ mesh
-        unit = float(np.linalg.svd(matrix[:3], compute_uv=False)[1])
-        if not 1 <= unit <= 20_000:
+        unit = _unit(matrix)
+        if not LEAST <= unit <= MOST:
             raise InputError(f"mesh: a face of {2 * unit:.3g} pixels cannot be drawn on; check the points")
         rest = _smooth()[1] @ (mesh - (head().points @ matrix[:3] + matrix[3]))
         return cls(matrix, rest.astype(np.float32), unit)
@@ -60,6 +63,15 @@ class Pose:
         """Unit normals (..., 3) of head coordinates in the photo."""
         turned = normals @ np.linalg.inv(self.matrix[:3]).T
         return turned / np.maximum(np.linalg.norm(turned, axis=-1, keepdims=True), 1e-12)
+
+
+def can_be_drawn_on(mesh: FloatArray) -> bool:
+    """Whether a mesh (468, 3) is finite and neither too small nor too large."""
+    return bool(np.isfinite(mesh).all()) and LEAST <= _unit(_inverse() @ mesh) <= MOST
+
+
+def _unit(matrix: FloatArray) -> float:
+    return float(np.linalg.svd(matrix[:3], compute_uv=False)[1])
 
 
 @lru_cache(maxsize=1)

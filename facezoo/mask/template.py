@@ -103,7 +103,8 @@ def create_recipe(spec: str) -> Recipe:
     Raises:
         InputError: an unknown name or option, or a file that is no template.
     """
-    if spec.lower().endswith(".png") and ":" not in spec:
+    # A path may have a colon, as those of Windows do.
+    if spec.lower().endswith(".png") and spec.partition(":")[0] not in WEARABLES.names():
         spec = f"png:path='{spec}'"
     recipe: Recipe = WEARABLES.create(spec)
     return recipe

@@ -9,8 +9,10 @@ import pytest
 from PIL import Image as Pillow
 
 from facezoo.align import template_points
+from facezoo.data.dataset import FileDataset
 from facezoo.data.masked import Masked
 from facezoo.data.opening import open_dataset
+from facezoo.data.pairs import Pairs
 from facezoo.evaluation.photos import read_landmarks
 from facezoo.image import write_image
 from facezoo.mask.finder import Finder, five_points
@@ -84,6 +86,43 @@ def test_meshes_of_other_data_are_not_mixed(faces: Path, tmp_path: Path):
     with pytest.raises(InputError, match="other data"):
         Masked(str(faces), tmp_path / "meshes")
     assert find_meshes(open_dataset(str(faces)), tmp_path / "meshes", CROPS, force=True).faces == 2
+
+
+def test_meshes_of_a_search_that_was_interrupted_are_not_taken_for_those_of_the_data(
+    faces: Path, tmp_path, monkeypatch
+):
+    find_meshes(open_dataset(str(faces)), tmp_path / "meshes", CROPS)
+    (faces / "ada/1.png").unlink()
+
+    def killed(finder: Finder, image: Image) -> FloatArray:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Finder, "__call__", killed)
+    with pytest.raises(KeyboardInterrupt):
+        find_meshes(open_dataset(str(faces)), tmp_path / "meshes", CROPS, force=True)
+    with pytest.raises(InputError, match="was interrupted"):
+        Masked(str(faces), tmp_path / "meshes")
+
+
+def test_images_that_are_too_small_to_be_drawn_on_have_no_face(tmp_path: Path):
+    for number, size in enumerate([(1, 1), (3, 112), (5, 5), (112, 112)]):
+        write_image(tmp_path / f"faces/ada/{number}.png", np.full((*size, 3), 150, np.uint8))
+    found = find_meshes(open_dataset(str(tmp_path / "faces")), tmp_path / "meshes", CROPS)
+    masked = Masked(str(tmp_path / "faces"), tmp_path / "meshes")
+
+    assert found.without_face == 2 and found.meshes.images.tolist() == [2, 3]
+    assert [masked.read(number).shape[:2] for number in range(4)] == [(1, 1), (3, 112), (5, 5), (112, 112)]
+
+
+def test_masked_data_have_the_pairs_of_their_source(faces: Path, tmp_path: Path, monkeypatch):
+    pairs = Pairs(np.array([0, 0, 1]), np.array([1, 2, 3]), np.array([True, False, False]))
+    find_meshes(open_dataset(str(faces)), tmp_path / "meshes", CROPS)
+    assert Masked(str(faces), tmp_path / "meshes").pairs() is None
+    monkeypatch.setattr(FileDataset, "pairs", lambda self: pairs)
+
+    left, right, same = Masked(str(faces), tmp_path / "meshes", variants=2, missing="drop").pairs()
+    assert left.tolist() == [0, 1, 0, 1] and right.tolist() == [2, 3, 4, 5]  # without the damaged image 3
+    assert same.tolist() == [True, True, False, False]
 
 
 def test_a_folder_of_other_files_is_left_alone(faces: Path, tmp_path: Path):

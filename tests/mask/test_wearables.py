@@ -85,6 +85,11 @@ def test_a_png_in_the_layout_is_worn(tmp_path: Path):
     assert len(drawn(f"png:path={tmp_path / 'red.png'},straps=false", 0).parts) == 1
 
 
+@pytest.mark.parametrize("name", ["o'neil.png", "a:b.png", "a,b=c.png"])
+def test_a_path_may_have_any_name(tmp_path: Path, name: str):
+    assert len(drawn(str(painted(tmp_path / name)), 0).parts) == 5
+
+
 @pytest.mark.parametrize(
     ("make", "why"),
     [
