@@ -13,7 +13,7 @@ from facezoo.evaluation.intervals import MATCHED, independent_trials
 from facezoo.evaluation.metrics import auc, eer, min_dcf
 from facezoo.evaluation.report import Interval, Mistake, Report
 from facezoo.evaluation.scored_pairs import thinned_roc
-from facezoo.evaluation.template_pairs import border_tally, nearest_points, pair_cosines, sorted_histogram
+from facezoo.evaluation.template_pairs import border_tally, listed_again, nearest_points, pair_cosines, sorted_histogram
 from facezoo.evaluation.template_resampling import levels, template_intervals
 from facezoo.evaluation.verification import MISTAKES, far_name, operating_metrics
 from facezoo.types import FloatArray, InputError
@@ -71,6 +71,8 @@ def verify_templates(
         "impostor pairs": totals[1],
         "threshold rule": FPR_WORDS[rule],
     }
+    if again := listed_again(left, right, len(vectors)):
+        words["pairs listed again"] = f"{again:,}: a pair counts as often as it is listed, in either order"
     if rule == "nearest":
         for far, (tpr, fpr) in zip(fars, nearest_points(genuine, impostor, totals, fars)):
             metrics |= {f"tar@far={far_name(far)}": tpr, f"fmr@far={far_name(far)}": fpr}

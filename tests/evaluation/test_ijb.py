@@ -472,3 +472,12 @@ def test_few_impostor_pairs_among_a_million_are_found(monkeypatch):
     monkeypatch.setattr(template_verification, "MATCHED", 8)
     same = np.arange(40) != 3
     assert template_verification._impostor_trials(np.arange(40), np.arange(40, 80), same, np.arange(80)) == 1
+
+
+@pytest.mark.parametrize("templates", [9, 50_000])
+def test_pairs_that_are_listed_again_are_counted(templates, monkeypatch):
+    monkeypatch.setattr(template_pairs, "GATHER", 3)
+    left, right = np.array([0, 1, 8, 3, 1, 0, 8], np.int32), np.array([1, 0, 3, 8, 2, 1, 7], np.int32)
+    left[2:3], right[6:] = templates - 1, templates - 1
+    right[3] = templates - 1
+    assert template_pairs.listed_again(left, right, templates) == 3
