@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from facezoo import progress
 from facezoo.evaluation.digests import list_digest, photos_digest
+from facezoo.evaluation.operating import shown_cosine
 from facezoo.evaluation.photos import Crops, Locate, Photo
 from facezoo.evaluation.report import Report, Speed
 from facezoo.evaluation.verification import Verification
@@ -167,8 +168,8 @@ def told(report: Report, benchmark: Benchmark, contract: Contract, embedded: Emb
         matches, misses = benchmark.errors(contract.threshold, embedded.embeddings, embedded.failed)
         genuine = int(np.sum(benchmark.same))
         protocol[AT_THRESHOLD] = (
-            f"cosine {contract.threshold:.4g} accepts {matches:,} of {len(benchmark.same) - genuine:,} impostor pairs "
-            f"and rejects {misses:,} of {genuine:,} genuine ones"
+            f"cosine {shown_cosine(contract.threshold)} accepts {matches:,} of {len(benchmark.same) - genuine:,} impostor "
+            f"pairs and rejects {misses:,} of {genuine:,} genuine ones"
         )
     return replace(report, protocol={**protocol, **embedded.words}, contract=contract, speed=embedded.speed)
 

@@ -76,8 +76,9 @@ def test_the_report_is_the_same_in_every_run_but_for_the_speed():
 @pytest.mark.parametrize(
     ("threshold", "words"),
     [
-        (-1.0, "cosine -1 accepts 6 of 6 impostor pairs and rejects 0 of 6 genuine ones"),
-        (1.0, "cosine 1 accepts 0 of 6 impostor pairs and rejects 6 of 6 genuine ones"),
+        (-1.0, "cosine -1.0000 accepts 6 of 6 impostor pairs and rejects 0 of 6 genuine ones"),
+        (1.0, "cosine 1.0000 accepts 0 of 6 impostor pairs and rejects 6 of 6 genuine ones"),
+        (0.999912, "cosine 0.999912 accepts 0 of 6 impostor pairs and rejects 6 of 6 genuine ones"),
     ],
 )
 def test_the_models_own_threshold_is_put_to_the_test(threshold, words):
