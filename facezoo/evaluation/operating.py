@@ -131,6 +131,8 @@ def sample_warnings(counts: PairCounts, target: float, threshold: float, matches
                 f"few people behind the errors: of the {matches:,.0f} false matches {apart} share no person, "
                 f"{RULE_OF_THIRTY} are needed to know the rate to a third (rule of thirty)"
             )
+    if threshold > 1:
+        words.append("copies under two names: no cosine is above theirs, so no pair is accepted; remove them")
     if people < RULE_OF_THIRTY:
         words.append(f"few people: {people} identities hardly stand for those the system will meet")
     return tuple(words)

@@ -168,8 +168,8 @@ def told(report: Report, benchmark: Benchmark, contract: Contract, embedded: Emb
         matches, misses = benchmark.errors(contract.threshold, embedded.embeddings, embedded.failed)
         genuine = int(np.sum(benchmark.same))
         protocol[AT_THRESHOLD] = (
-            f"cosine {shown_cosine(contract.threshold)} accepts {matches:,} of {len(benchmark.same) - genuine:,} impostor "
-            f"pairs and rejects {misses:,} of {genuine:,} genuine ones"
+            f"cosine {shown_cosine(contract.threshold)} accepts {matches:,} of {len(benchmark.same) - genuine:,} "
+            f"impostor pairs and rejects {misses:,} of {genuine:,} genuine ones"
         )
     return replace(report, protocol={**protocol, **embedded.words}, contract=contract, speed=embedded.speed)
 

@@ -215,3 +215,11 @@ def test_no_error_is_exactly_none_where_identities_count_alike():
 
     assert point.fnmr == 0
     assert point.intervals["fnmr"].high == pytest.approx(3 / 60)
+
+
+def test_copies_that_leave_no_threshold_are_said():
+    embeddings, identity = np.random.default_rng(0).normal(size=(60, 16)), np.repeat(np.arange(30), 2)
+    embeddings[[0, 4, 8, 12]] = embeddings[[2, 6, 10, 14]]  # four pairs where one false match is allowed
+    point = operating_points(count_pairs(embeddings, identity).settled(embeddings, [1e-3]), [1e-3], 0)[0]
+    assert (point.fmr, point.fnmr) == (0, 1)
+    assert point.warnings[-1].startswith("copies under two names")
