@@ -44,7 +44,7 @@ def test_parts_are_grids_around_the_head_with_rgba_textures(name: str):
         assert (template.parts[-1].texture[..., 3] > 127).any()
         for part in template.parts:
             assert part.grid.ndim == 3 and part.grid.shape[2] == 3 and np.isfinite(part.grid).all()
-            assert np.abs(part.grid).max() < 5
+            assert np.abs(part.grid).max() < 6  # an arm is long
             assert part.texture.dtype == np.uint8 and part.texture.shape[2] == 4
             assert (part.texture[..., 3] > 0).any()
             assert len(part.triangles) and part.triangles.max() < part.grid.shape[0] * part.grid.shape[1]
@@ -61,6 +61,18 @@ def test_masks_stand_off_the_skin_and_touch_it_at_the_rim(name: str):
     hollow = np.linalg.norm(flat[:, :2] - (skin[4, :2] + (0.28, 0.25)), axis=1).argmin()
     below = np.linalg.norm(skin[:, :2] - flat[hollow, :2], axis=1).argmin()
     assert flat[hollow, 2] < skin[below, 2] - 0.01  # it spans the hollow beside the nose
+
+
+@pytest.mark.parametrize("over", ["mouth", "eyes", "side"])
+def test_a_hand_is_as_wide_as_a_hand_and_has_an_arm(over: str):
+    for piece in range(4):
+        *_, hand = drawn(f"hand:over={over}", piece).parts
+        across, down = (np.diff(hand.grid, axis=axis)[..., k].mean() for axis, k in ((1, 0), (0, 1)))
+        rows, columns = hand.texture.shape[:2]
+        area = (hand.texture[..., 3] > 127).sum() * across * (hand.grid.shape[1] - 1) / columns
+        area *= down * (hand.grid.shape[0] - 1) / rows
+        assert 0.8 < area < 3.5  # (7 cm)^2
+        assert (np.diff(hand.grid[..., 0], axis=1) > 0).all() and (np.diff(hand.grid[..., 1], axis=0) > 0).all()
 
 
 def test_the_layout_has_the_face_in_it():
