@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from facezoo.evaluation.by_group import ByGroup
 from facezoo.evaluation.folds import fold_accuracy, weighted_fold_accuracy
 from facezoo.evaluation.intervals import (
     bootstrap,
@@ -18,6 +19,7 @@ from facezoo.evaluation.intervals import (
     wilson,
 )
 from facezoo.evaluation.metrics import Sorted, auc, eer, tally, tar_at_far
+from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.verification import Verification, pair_measure
 from facezoo.types import InputError
 
@@ -242,6 +244,9 @@ def test_folds_that_are_equally_accurate_leave_an_interval_of_single_trials():
     assert (report.metrics["std"], report.metrics["accuracy"]) == (0, 0.875)
     assert (found.low, found.high) == wilson(0.875 * 40, 40)
     assert found.method.startswith("Wilson's, of 40 pairs that share no photo")
+    benchmark = replace(benchmark, photos=[Photo(str(k), b"") for k in range(80)])
+    alike = ByGroup("both", {"a": benchmark, "b": benchmark}).score(np.vstack([embeddings] * 2)).intervals["accuracy"]
+    assert (alike.low, alike.high) == wilson(0.875 * 40, 40)
 
 
 def test_a_resample_of_one_fold_alone_has_no_accuracy():
