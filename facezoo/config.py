@@ -204,6 +204,11 @@ class Config:
         milestones = self.schedule.milestones
         if milestones != sorted(set(milestones)) or any(epoch < 0 for epoch in milestones):
             raise InputError(f"schedule.milestones is {milestones}, it must be epochs in rising order")
+        if self.schedule.warmup_epochs > self.train.epochs:
+            raise InputError(
+                f"schedule.warmup_epochs is {self.schedule.warmup_epochs:g}, it must be at most train.epochs = "
+                f"{self.train.epochs:g}"
+            )
         _refuse_idle(self.optim, "optim", OPTIM_ONLY)
         _refuse_idle(self.schedule, "schedule", SCHEDULE_ONLY)
         if self.schedule.name == "step" and not milestones:

@@ -67,6 +67,10 @@ def test_the_resolved_config_reads_back_equal(toml, tmp_path):
         ({"schedule.gamma": "0.5"}, "with step only"),
         ({"schedule.name": "step"}, "step, which needs schedule.milestones"),
         ({"schedule.power": "2.0"}, "with polynomial only"),
+        (
+            {"schedule.warmup_epochs": "5.0", "train.epochs": "4.0"},
+            "schedule.warmup_epochs is 5, it must be at most train.epochs = 4",
+        ),
         ({"schedule.name": "step", "schedule.final": "0.1"}, "with cosine or polynomial only"),
         ({"schedule.name": "constant", "schedule.final": "0.1"}, "with cosine or polynomial only"),
     ],

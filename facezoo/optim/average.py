@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from facezoo import distributed
 from facezoo.config import OptimConfig
-from facezoo.types import InputError
 
 NORM_BATCHES = 100
 """Batches of the data that BatchNorm sees with averaged weights; all of an epoch where it has fewer."""
@@ -87,19 +86,12 @@ class Swa(Average):
 
 
 def create_average(module: nn.Module, config: OptimConfig, steps_per_epoch: int) -> Average | None:
-    """The average that a config asks for.
-
-    Raises:
-        InputError: nothing of the module is trained, as in mode `scf`.
-    """
-    if not (config.ema or config.swa):
-        return None
-    if not any(parameter.requires_grad for parameter in module.parameters()):
-        name = "ema" if config.ema else "swa"
-        raise InputError(f"optim.{name} averages the backbone, of which nothing is trained; leave it out")
+    """The average that a config asks for."""
     if config.ema:
         return Ema(module, config.ema)
-    return Swa(module, max(1, round(config.swa * steps_per_epoch)), steps_per_epoch)
+    if config.swa:
+        return Swa(module, max(1, round(config.swa * steps_per_epoch)), steps_per_epoch)
+    return None
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ UNDECAYED = (
     nn.PReLU,
 )
 
+
 @dataclass(frozen=True)
 class Rule:
     """One of `optim.groups`, such as `head:lr_scale=10,weight_decay=1e-3`.
@@ -96,7 +97,8 @@ def parameter_groups(module: nn.Module, config: OptimConfig) -> list[dict[str, A
     order; a later one wins. Their weight decay leaves spared parameters spared, unless it names the very layer.
 
     Raises:
-        InputError: a rule names nothing that is trained, or nothing is left to train.
+        InputError: a rule names nothing that is trained, nothing is left to train, or what the config wants of the
+            backbone has no effect, as in mode `scf`, where it is frozen.
     """
     rules = [parse_rule(text) for text in config.groups]
     groups: dict[tuple[float, float], dict[str, Any]] = {}
@@ -121,7 +123,18 @@ def parameter_groups(module: nn.Module, config: OptimConfig) -> list[dict[str, A
         raise InputError(f"optim.groups: {next(iter(unused))!r} names nothing that is trained; {_names(module)}")
     if not groups:
         raise InputError("optim.groups: everything is frozen, nothing is left to train")
+    _refuse_idle(module, config)
     return list(groups.values())
+
+
+def _refuse_idle(module: nn.Module, config: OptimConfig) -> None:
+    """Refuse what is done to the backbone alone where nothing of it is trained."""
+    backbone = getattr(module, "backbone", None)
+    if backbone is None or any(parameter.requires_grad for parameter in backbone.parameters()):
+        return
+    for name, does in {"ema": "averages", "swa": "averages", "clip_norm": "clips the gradients of"}.items():
+        if getattr(config, name):
+            raise InputError(f"optim.{name} {does} the backbone, of which nothing is trained; leave it out")
 
 
 def _trainable(root: nn.Module) -> Iterator[_Owned]:

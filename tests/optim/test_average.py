@@ -98,9 +98,6 @@ def test_a_config_has_one_average_that_averages_something():
     assert create_average(network(), OptimConfig(), 5) is None
     assert create_average(network(), OptimConfig(swa=2.5), 4).first == 10
     assert create_average(network(), OptimConfig(swa=0.01), 4).first == 1  # the random start is none of the averaged
-    for averaged, name in ((OptimConfig(swa=1), "swa"), (OptimConfig(ema=0.9), "ema")):
-        with pytest.raises(InputError, match=rf"optim\.{name} averages the backbone, of which nothing is trained"):
-            create_average(network().requires_grad_(False), averaged, 4)
     data = DataConfig("folder:root=x")
     with pytest.raises(InputError, match=r"optim\.swa and optim\.ema are two averages"):
         Config(data, optim=OptimConfig(swa=1, ema=0.9))

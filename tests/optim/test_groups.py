@@ -201,3 +201,15 @@ def test_what_the_projects_do_not_decay_is_not_decayed_here(golden, golden_root)
     assert evolve < found and found - evolve == slopes | {names["output.linear.bias"]}
 
     assert spared("ir18", "ir", decay_norms=True)[1] == lists["tface_name_rule"] == set()
+
+
+@pytest.mark.parametrize(("name", "value"), [("ema", 0.9), ("swa", 1.0), ("clip_norm", 5.0)])
+def test_what_is_done_to_a_frozen_backbone_alone_is_refused(name, value):
+    config = OptimConfig(**{name: value})
+    assert parameter_groups(small_mode(), config)
+    frozen = small_mode()
+    frozen.backbone.requires_grad_(False)
+    with pytest.raises(InputError, match=rf"optim\.{name} .*the backbone, of which nothing is trained; leave it out"):
+        parameter_groups(frozen, config)
+    with pytest.raises(InputError, match=rf"optim\.{name} "):
+        parameter_groups(small_mode(), OptimConfig(groups=["backbone:lr_scale=0"], **{name: value}))
