@@ -22,14 +22,16 @@ def groups(labels: Tensor, size: int, fits: Callable[[Tensor], Tensor], wanted: 
         wanted: what a group is and which sampler gives it, for the message.
 
     Raises:
-        InputError: most of the batch is not made of such groups.
+        InputError: most of the batch is not made of such groups, or fewer than two are left, of which BatchNorm may
+            have no statistics.
     """
     whole = labels[: len(labels) // size * size].view(-1, size)
     good = fits(whole)
-    if len(labels) % size or 2 * int(good.sum()) < len(good):
+    found = int(good.sum())
+    if len(labels) % size or 2 * found < len(good):
         raise InputError(f"the images of a batch do not stand side by side as the mode takes them: {wanted}")
-    if len(whole) < 2:
-        raise InputError(f"{len(whole)} group of {size} images is too few for a process; raise data.batch_size")
+    if found < 2:
+        raise InputError(f"{found} group of {size} images is too few for a process; raise data.batch_size")
     return torch.arange(whole.numel(), device=labels.device).view(-1, size)[good]
 
 

@@ -138,6 +138,15 @@ def test_a_pair_with_a_replaced_photo_is_left_out():
     assert found.tolist() == [[0, 1], [2, 3], [6, 7], [8, 9], [10, 11]]
 
 
+def test_one_pair_that_is_left_is_too_few_for_the_statistics_of_a_batch():
+    labels = torch.tensor([0, 0, 1, 1])
+    wanted = "two of each identity"
+    assert len(groups(labels, 2, lambda found: found[:, 0] == found[:, 1], wanted)) == 2
+    labels[3] = 7  # another photo stands in for one that could not be read
+    with pytest.raises(InputError, match=r"1 group of 2 images is too few for a process; raise data\.batch_size"):
+        groups(labels, 2, lambda found: found[:, 0] == found[:, 1], wanted)
+
+
 def test_a_group_of_two_sets_holds_an_identity_of_each():
     sets, people = torch.tensor([0, 0, 0, 1, 1, 1]), torch.tensor([0, 1, 2, 0, 1, 2])
     labels = torch.tensor([0, 0, 4, 4, 1, 1, 4, 4, 2, 2, 5, 5, 5, 5, 2, 2, 1, 0, 4, 4])
