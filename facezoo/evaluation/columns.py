@@ -80,7 +80,12 @@ def _read_column(path: Path, column: str, names: Sequence[str]) -> dict[str, str
             if "path" not in header or column not in header:
                 raise InputError(f"{path}: the first line must name the columns path and {column}")
             at, wanted, of = header.index("path"), set(names), header.index(column)
-            found = {row[at]: row[of] for row in rows if len(row) == len(header) and row[at] in wanted}
+            found: dict[str, str] = {}
+            for row in rows:
+                if len(row) != len(header) or row[at] not in wanted:
+                    continue
+                if found.setdefault(row[at], row[of]) != row[of]:
+                    raise InputError(f"{path}: line {rows.line_num}: {row[at]} has another {column} in a line before")
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (UnicodeDecodeError, csv.Error) as error:

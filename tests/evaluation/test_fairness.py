@@ -125,6 +125,7 @@ def test_groups_come_from_folders_or_a_file(tmp_path):
         ("file,group\n", "columns path and group"),
         ("path,group\nelse.jpg,a\n", "names none of the photos"),
         ("path,group\na/1.jpg,a\n", "all photos are in one group"),
+        ("path,group\na/1.jpg,a\na/1.jpg,a\na/1.jpg,b\n", "line 4: a/1.jpg has another group in a line before"),
     ],
 )
 def test_a_column_that_cannot_be_used_is_one_sentence(tmp_path, text, words):
