@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -110,6 +110,10 @@ class TorchTeacher(Teacher):
     @property
     def map_shapes(self) -> Mapping[int, Shape]:
         return self._maps.shapes if self._maps else {}
+
+    def want_maps(self, stages: Iterable[int]) -> None:
+        if self._maps:
+            self._maps.want(stages)
 
     @torch.no_grad()  # not inference_mode: what that makes cannot be kept for the student's backward pass
     def __call__(self, images: Tensor, samples: Tensor) -> Shown:

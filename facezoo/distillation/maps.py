@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ class Maps:
     def __init__(self, network: nn.Module) -> None:
         self.network, self.size = network, tuple(network.input_size)  # type: ignore[arg-type]
         self._found: dict[int, Tensor] = {}
+        self._wanted: frozenset[int] | None = None
         self._collecting = False
         sources = _sources(_calls(network, self.size))
         self.shapes: Mapping[int, Shape] = {halvings: source.shape for halvings, source in sorted(sources.items())}
@@ -51,9 +52,13 @@ class Maps:
             found, self._found = self._found, {}
         return embeddings, found
 
+    def want(self, stages: Iterable[int]) -> None:
+        """Collect the maps at these halvings alone from now on; the others are neither looked at nor kept alive."""
+        self._wanted = frozenset(stages)
+
     def _keeper(self, halvings: int) -> Callable[[Any], None]:
         def keep(tensor: Any) -> None:
-            if self._collecting:
+            if self._collecting and (self._wanted is None or halvings in self._wanted):
                 level, found = as_map(tensor, self.size)
                 if level == halvings and found is not None:
                     self._found[halvings] = found

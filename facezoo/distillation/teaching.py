@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -42,6 +42,10 @@ class Teacher(ABC):
     @property
     def map_shapes(self) -> Mapping[int, Shape]:
         return {}
+
+    def want_maps(self, stages: Iterable[int]) -> None:
+        """Show the maps at these halvings of the crop alone."""
+        return  # one without maps has none to leave out
 
     @abstractmethod
     def __call__(self, images: Tensor, samples: Tensor) -> Shown:

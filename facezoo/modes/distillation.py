@@ -147,8 +147,10 @@ class Distillation(Mode):
 
 
 def _common(maps: Maps, teacher: Teacher) -> list[int]:
-    """The halvings of the crop at which both have a map."""
+    """The halvings of the crop at which both have a map; no others are collected from now on."""
     common = sorted(maps.shapes.keys() & teacher.map_shapes.keys())
     if not common:
         raise InputError("model.distillation compares feature maps, and student and teacher have none of like size")
+    maps.want(common)
+    teacher.want_maps(common)
     return common
