@@ -151,12 +151,11 @@ def template(
         force: replace a file that is there.
     """
     from facezoo.image import read_image
-    from facezoo.mask.finder import Finder
     from facezoo.mask.take import taken
     from facezoo.mask.wearables.image_file import write_texture
 
     _check_png(out, force, photo)
-    write_texture(out, taken(read_image(photo), Finder(detector=detector, least=0.0), str(photo)))
+    write_texture(out, taken(read_image(photo), str(photo), detector))
     print(f"{out}: put it on with --templates {out}")
 
 

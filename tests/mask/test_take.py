@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from facezoo.image import read_image
-from facezoo.mask.finder import Finder
+from facezoo.mask.drawing import from_pixels
 from facezoo.mask.mannequin import contact_sheet, guide, mannequin
 from facezoo.mask.take import take, taken
 from facezoo.mask.template import drawn
@@ -62,10 +62,13 @@ def test_the_sheet_has_a_row_for_each_piece_and_the_guide_is_a_layout():
 @pytest.mark.parametrize("name", ["test3_mask.jpg", "test4_mask.jpg"])
 def test_a_mask_is_taken_off_a_real_photo(data_root: Path, name: str):
     path = data_root / "photos" / name
-    texture = taken(read_image(path), Finder(least=0.0), name)
+    texture = taken(read_image(path), name)
     covered = texture[..., 3] > 127
 
     assert 0.05 < covered.mean() < 0.3
+    rows = np.flatnonzero(covered[:, 256])
+    top, low = (float(from_pixels(np.array([256, row]))[1]) for row in (rows[0], rows[-1]))
+    assert 0.05 < top < 0.35 and 0.95 < low < 1.3  # from the bridge of the nose to below the chin, whose tip is at 1
     inside = texture[covered][:, :3].mean()
     assert inside < 90 if name.startswith("test3") else inside > 180  # a black one, a white one
 
@@ -74,4 +77,4 @@ def test_a_mask_is_taken_off_a_real_photo(data_root: Path, name: str):
 @pytest.mark.data
 def test_nobody_with_a_mask_is_told(data_root: Path):
     with pytest.raises(InputError, match="test1"):
-        taken(read_image(data_root / "photos" / "test1.jpg"), Finder(least=0.0), "test1.jpg")
+        taken(read_image(data_root / "photos" / "test1.jpg"), "test1.jpg")
