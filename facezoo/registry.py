@@ -156,7 +156,7 @@ class Registry(Generic[T]):
         self._load()
         if name not in self._factories:
             known = [*self.names(), *self.presets()]
-            raise InputError(f"unknown {self.kind} {name!r}; known: {', '.join(known)}{_meant(name, known)}")
+            raise InputError(f"unknown {self.kind} {name!r}{_meant(name, known)}; known: {', '.join(known)}")
         return self._factories[name]
 
     def create(self, spec: str, /, **given: Any) -> T:
@@ -208,6 +208,8 @@ class Registry(Generic[T]):
             option = key or next(iter(options), "")
             if option in options and option in given:
                 raise InputError(f"{spec!r}: {option} follows from the data and the network; leave it out")
+            if option and option not in options:
+                raise InputError(self._unknown(name, option, {k: p for k, p in options.items() if k not in given}))
         return self.create(spec, **self.taken(spec, given))
 
     def _resolved(self, spec: str) -> tuple[str, dict[str, str]]:
@@ -238,13 +240,13 @@ class Registry(Generic[T]):
 
     def _unknown(self, name: str, key: str, options: dict[str, inspect.Parameter]) -> str:
         known = ", ".join(sorted(options)) or "none"
-        return f"{self.kind} {name!r} has no option {key!r}; its options: {known}{_meant(key, list(options))}"
+        return f"{self.kind} {name!r} has no option {key!r}{_meant(key, list(options))}; its options: {known}"
 
 
 def _meant(word: str, known: list[str]) -> str:
-    """The end of a sentence that lists what is known: what a misspelt word is most like."""
+    """What a misspelt word is most like, before the list of what is known, which may be long."""
     close = difflib.get_close_matches(word, known, 1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 BACKBONES: Registry[Any] = Registry("backbone", "facezoo.backbones")

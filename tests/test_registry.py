@@ -64,10 +64,10 @@ def test_text_wins_over_what_code_gives(nets):
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        ("net51", "unknown net 'net51'; known: mode, net50; did you mean net50[?]$"),
+        ("net51", r"unknown net 'net51' \(did you mean net50[?]\); known: mode, net50$"),
         ("tree", "unknown net 'tree'; known: mode, net50$"),
         ("net50:width=1", "has no option 'width'; its options: dim, gamma, size$"),
-        ("net50:sise=1", "has no option 'sise'; its options: dim, gamma, size; did you mean size[?]$"),
+        ("net50:sise=1", r"has no option 'sise' \(did you mean size[?]\); its options: dim, gamma, size$"),
         ("net50:dim=many", "option dim='many': Input should be a valid integer"),
         ("mode", "needs kind: write mode:kind="),
         ("mode:kind=c", "Input should be 'a' or 'b'"),
@@ -77,6 +77,11 @@ def test_a_wrong_spec_is_one_sentence_with_the_choices(nets, spec, why):
     with pytest.raises(InputError, match=why) as caught:
         nets.create(spec)
     assert "\n" not in str(caught.value)
+
+
+def test_options_that_follow_from_code_are_not_offered(nets):
+    with pytest.raises(InputError, match=r"has no option 'gama' \(did you mean gamma[?]\); its options: gamma, size$"):
+        nets.create_for("net50:gama=1", dim=8, other=3)
 
 
 def test_a_name_is_taken_once(nets):

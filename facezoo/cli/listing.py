@@ -85,8 +85,12 @@ def list_parts(
     if json:
         print_json([asdict(card) for card in found])
         return
+    if any(card.formula or card.presets for card in found):
+        print("\n".join(_block(card) for card in found))
+        return
+    width = max((len(card.name) for card in found), default=0)
     for card in found:
-        print(_block(card) if any(card.formula or card.presets for card in found) else _line(card))
+        print(_line(card, width))
 
 
 def _backbones(rows: list[BackboneRow]) -> Iterator[str]:
@@ -104,8 +108,8 @@ def _backbones(rows: list[BackboneRow]) -> Iterator[str]:
             yield f"    {row.name:24}{parameters:12}{macs:19}  {size:8}{takes}".rstrip()
 
 
-def _line(card: Card) -> str:
-    return f"{card.name:18} {textwrap.shorten(card.what, 100)}".rstrip()
+def _line(card: Card, width: int = 18) -> str:
+    return f"{card.name:{width}}  {textwrap.shorten(card.what, 100)}".rstrip()
 
 
 def _block(card: Card) -> str:

@@ -230,7 +230,7 @@ def test_timms_stem_is_halved_where_the_map_would_be_small():
         ("mobilefacenet:width=0", "width is 0.0"),
         ("ir18:flavor=adaface", "'tface' or 'facexzoo'"),
         ("ir18:units=3", "no option 'units'; its options: checkpointing, dropout, embedding_dim, flavor, input_size"),
-        ("ir19", "unknown backbone 'ir19'; known: attention56"),
+        ("ir19", "unknown backbone 'ir19' (did you mean ir18?); known: attention56"),
         ("inceptionresnetv1:input_size=64", "64 x 64 is too small, sides must be 75 or more"),
         ("vit_t:mask_ratio=1", "mask_ratio is 1.0, it must be at least 0 and below 1"),
         ("vit_t:input_size=32,mask_ratio=0.95", "mask_ratio is 0.95, it leaves none of 9 tokens"),

@@ -234,7 +234,7 @@ def test_put_target_changes_the_true_classes_column_only():
         ("combined:m3=-1", "m3 is -1.0"),
         ("magface:penalty_weight=-1", "penalty_weight is -1.0"),
         ("adamsoftmax:num_classes=3,penalty_weight=-1", "penalty_weight is -1.0"),
-        ("arcfase", "unknown head 'arcfase'; known: adacos, "),
+        ("arcfase", r"unknown head 'arcfase' \(did you mean arcface[?]\); known: adacos, "),
     ],
 )
 def test_a_wrong_option_is_one_sentence(spec, says):
