@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from facezoo.distillation.loss import MapDistillation, resized
+from facezoo.heads.centres import split
 from facezoo.registry import DISTILLATION_LOSSES
 from facezoo.types import InputError
 
@@ -35,18 +35,29 @@ class NST(MapDistillation):
         self.kernel = kernel
 
     def each(self, student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
-        own, target = (F.normalize(maps.flatten(2), dim=2) for maps in resized(student[-1], teacher[-1]))
-        between = target @ own.transpose(1, 2)
-        spread = (2 - 2 * between).flatten(1).mean(1)
-        within = [self._similar(points @ points.transpose(1, 2), spread) for points in (own, target)]
-        return (within[0] + within[1]) / 2 - self._similar(between, spread)
+        own, target = (_points(maps) for maps in resized(student[-1], teacher[-1]))
+        spread = _squares(target, own).flatten(1).mean(1).detach()
+        within = [self._similar(points, points, spread) for points in (own, target)]
+        return (within[0] + within[1]) / 2 - self._similar(target, own, spread)
 
-    def _similar(self, products: Tensor, spread: Tensor) -> Tensor:
-        """The kernel's mean (B,) over products (B, n, m) of points of length 1."""
-        if self.kernel == "polynomial":
-            products = products.square()
-        elif self.kernel == "gaussian":
-            # Points of length 1: |x - y|^2 = 2 - 2 x'y.
-            width = spread.detach().clamp(min=torch.finfo(spread.dtype).tiny)
-            products = ((products - 1) / width[:, None, None]).exp()
-        return products.flatten(1).mean(1)
+    def _similar(self, left: Tensor, right: Tensor, spread: Tensor) -> Tensor:
+        """The kernel's mean (B,) over the pairs of points (B, n, D) and (B, m, D)."""
+        if self.kernel == "gaussian":
+            width = 2 * spread.clamp(min=torch.finfo(spread.dtype).eps)
+            similar = (-_squares(left, right) / width[:, None, None]).exp()
+        else:
+            similar = left @ right.transpose(1, 2)
+            similar = similar.square() if self.kernel == "polynomial" else similar
+        return similar.flatten(1).mean(1)
+
+
+def _points(maps: Tensor) -> Tensor:
+    """Channels (B, C, H W) of length 1; a dead one, which is 0 all over, stays at 0 and has no gradient."""
+    return split(maps.flatten(2).flatten(0, 1))[0].unflatten(0, maps.shape[:2])
+
+
+def _squares(left: Tensor, right: Tensor) -> Tensor:
+    """|x - y|^2 (B, n, m) of points (B, n, D) and (B, m, D)."""
+    lengths = [points.square().sum(2) for points in (left, right)]
+    # Rounding would make those of the same points negative.
+    return (lengths[0][:, :, None] + lengths[1][:, None] - 2 * left @ right.transpose(1, 2)).clamp(min=0)

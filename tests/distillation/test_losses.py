@@ -141,6 +141,33 @@ def test_neuron_selectivity_is_the_paper_formula(kernel):
     assert float(found) == pytest.approx(wanted, rel=1e-6 if kernel == "gaussian" else 1e-12)
 
 
+@pytest.mark.parametrize("kernel", ["linear", "polynomial", "gaussian"])
+def test_dead_channels_are_points_at_nought_without_gradient(kernel):
+    student, teacher = drawn(0, 2, 5, 4, 4), drawn(1, 2, 3, 4, 4)
+    student[:, 1:3], teacher[:, 0] = 0, 0
+    student.requires_grad_()
+    loss = create_distillation([f"nst:kernel={kernel}"])["nst"]
+    found = loss([student], [teacher])
+    found.backward()
+
+    wanted = 0.0
+    for s, t in zip(student.detach().flatten(2), teacher.flatten(2), strict=True):
+        own, target = (rows / rows.norm(dim=1, keepdim=True).clamp(min=1e-9) for rows in (s, t))
+        width = torch.cdist(target, own).square().mean()
+        kernels = {
+            "linear": lambda x, y: x @ y.T,
+            "polynomial": lambda x, y: (x @ y.T).square(),
+            "gaussian": lambda x, y, width=width: (-torch.cdist(x, y).square() / (2 * width)).exp(),
+        }
+        k = kernels[kernel]
+        wanted += (k(target, target).mean() + k(own, own).mean() - 2 * k(target, own).mean()) / 4
+    torch.testing.assert_close(found.detach(), torch.as_tensor(wanted), rtol=1e-6, atol=1e-9)
+    assert student.grad.isfinite().all() and not student.grad[:, 1:3].any() and student.grad.any()
+
+    same = loss([teacher], [teacher])
+    assert same.abs() < 1e-12
+
+
 def test_maps_of_other_sizes_are_averaged_down():
     student, teacher = drawn(0, 2, 5, 8, 8), drawn(1, 2, 5, 4, 4)
     small = student.unflatten(3, (4, 2)).unflatten(2, (4, 2)).mean((3, 5))
