@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -20,7 +20,7 @@ from facezoo.distillation.loss import Shape, kinds
 from facezoo.distillation.maps import Maps
 from facezoo.distillation.teaching import Shown, Teacher
 from facezoo.embedder import Embedder, TorchEmbedder, load_embedder
-from facezoo.evaluation.feature_file import is_features
+from facezoo.evaluation.feature_file import is_features, names_digest
 from facezoo.evaluation.features import Stored
 from facezoo.head_file import HeadFile
 from facezoo.heads import Classifier, create_head
@@ -150,7 +150,8 @@ class OnnxTeacher(Teacher):
 class StoredTeacher(Teacher):
     """Embeddings that `facezoo extract` has made of the data, found by the images' names.
 
-    They are of the whole crop, whatever augmentation the student sees. Where the contract says flip and both halves
+    They are of the whole crop, whatever augmentation the student sees: of a masked sample (`masked:data=...`) they are
+    the bare face's. Where the contract says flip and both halves
     are there, it is the sum of crop and mirror image: the natural target of either.
 
     Args:
@@ -162,7 +163,10 @@ class StoredTeacher(Teacher):
         stored = Stored.open(folder)
         self.file, self.flip = stored.file, stored.contract.flip
         self.embedding_dim = stored.contract.embedding_dim
-        self.rows = self.file.rows_of(_Paths(data))
+        own = _Names(data, data.path)
+        # Features of other data are found by the photos: masked or gathered samples are taught what those show.
+        names = own if self.file.header.data == names_digest(own) else _Names(data, data.origin)
+        self.rows = self.file.rows_of(names)
         self.failed = self.file.failed[self.rows]
         missing = int(self.failed.sum())
         if missing == len(data):
@@ -178,17 +182,17 @@ class StoredTeacher(Teacher):
         return Shown(torch.from_numpy(found).to(images.device), known)
 
 
-class _Paths(Sequence[str]):
+class _Names(Sequence[str]):
     """The names of the images of a dataset, made when they are asked for."""
 
-    def __init__(self, data: Dataset) -> None:
-        self.data = data
+    def __init__(self, data: Dataset, name: Callable[[int], str]) -> None:
+        self.data, self.name = data, name
 
     def __len__(self) -> int:
         return len(self.data)
 
     def __getitem__(self, index):
-        return self.data.path(range(len(self))[index])
+        return self.name(range(len(self))[index])
 
 
 def create_teacher(config: Config, data: Dataset, student: Contract) -> Teacher:

@@ -123,6 +123,10 @@ class Dataset(ABC):
         """Where the image lies, or would lie as a file: `identity/image.jpg`, forward slashes, no two alike."""
         return f"{self.classes[self.labels[index]]}/{index:09d}.jpg"
 
+    def origin(self, index: int) -> str:
+        """The path, in its own set, of the photo that the sample was made of: what a teacher saw of a masked one."""
+        return self.path(index)
+
     def stamp(self) -> str:
         """Tells whether the files of the source have changed since; empty where the reader keeps no names of files."""
         return ""

@@ -118,6 +118,9 @@ class Masked(Dataset):
             return path.as_posix()
         return path.with_name(f"{path.stem}_{variant + 1}{path.suffix}").as_posix()
 
+    def origin(self, index: int) -> str:
+        return self.base.origin(self._of(index)[0])
+
     def stamp(self) -> str:
         return self.base.stamp()
 

@@ -113,6 +113,10 @@ class Multi(Dataset):
         number, place = self._of(index)
         return f"{number}-{self.sets[number].path(place)}"
 
+    def origin(self, index: int) -> str:
+        number, place = self._of(index)
+        return f"{number}-{self.sets[number].origin(place)}"
+
 
 def _shards(data: Dataset) -> NDArray[np.int64]:
     return np.arange(len(data)) // BLOCK if data.shards is None else data.shards.astype(np.int64)

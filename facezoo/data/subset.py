@@ -73,6 +73,9 @@ class Subset(Dataset):
         path = self.base.path(int(self.samples[index]))
         return f"{self.classes[self.labels[index]]}/{path}" if self._moved[index] else path
 
+    def origin(self, index: int) -> str:
+        return self.base.origin(int(self.samples[index]))
+
     def stamp(self) -> str:
         return self.base.stamp()
 

@@ -25,7 +25,7 @@ from facezoo.image import read_image, write_image
 from facezoo.plan import create_mode
 from facezoo.registry import BACKBONES
 from facezoo.run import read_metrics
-from facezoo.teacher import View, create_teacher
+from facezoo.teacher import StoredTeacher, View, create_teacher
 from facezoo.train import Trainer
 from facezoo.types import Contract, InputError
 
@@ -110,6 +110,17 @@ def test_teachers_of_every_kind_agree(faces, teacher, onnx, features):
         assert shown.known is None
     shown = create_teacher(config(faces, features), data, CONTRACT)(images, samples)
     np.testing.assert_allclose(shown.embeddings.numpy(), embed(crops), rtol=1e-4, atol=1e-5)
+
+
+def test_samples_that_go_by_other_names_are_taught_what_their_photos_show(faces, features, tmp_path):
+    (tmp_path / "samples.txt").write_text("9\tsomebody\n5\n")
+    part = open_dataset(f"subset:of={faces},samples={tmp_path / 'samples.txt'}")
+    assert part.path(0).startswith("somebody/")
+
+    found = StoredTeacher(features, part)(torch.zeros(2, 3, 4, 4), torch.tensor([0, 1])).embeddings
+
+    wanted = StoredTeacher(features, open_dataset(str(faces)))(torch.zeros(2, 3, 4, 4), torch.tensor([9, 5])).embeddings
+    torch.testing.assert_close(found, wanted)
 
 
 def test_the_template_is_changed_as_by_alignment():

@@ -139,6 +139,7 @@ def test_masked_data_have_variants_and_leave_out_what_has_no_face(faces: Path, t
 
     assert len(masked) == 6 and masked.labels.tolist() == [0, 0, 0, 0, 1, 1]
     assert masked.path(1) == "ada/0_2.png"
+    assert masked.origin(1) == "ada/0.png"
     one, other = masked.read(0), masked.read(1)
     assert not np.array_equal(one, other) and np.array_equal(one, masked.read(0))
     assert np.array_equal(one[:30], data.read(0)[:30])  # the forehead
