@@ -106,7 +106,7 @@ def _hand(x: FloatArray, y: FloatArray, rng: np.random.Generator) -> tuple[Float
         coverage = np.maximum(coverage, step(1 - away, 0.0, 0.06))
         nails = np.maximum(nails, step(1 - np.hypot((x - centre) / (half * 0.6), (y - tip + 0.09) / 0.10), 0.0, 0.25))
     # Towards the wrist it becomes narrower.
-    half = 0.26 - 0.12 * step(-(y + KNUCKLES), 0.35, WRIST)
-    palm = np.hypot(np.maximum(np.abs(x) - half, 0), np.maximum(y + KNUCKLES - 0.12, 0)) / 0.18
+    wide = 0.26 - 0.12 * step(-(y + KNUCKLES), 0.35, WRIST)
+    palm = np.hypot(np.maximum(np.abs(x) - wide, 0), np.maximum(y + KNUCKLES - 0.12, 0)) / 0.18
     relief = np.maximum(relief, 0.9 * np.sqrt(np.clip(1 - palm**2, 0, 1)))
     return relief, np.maximum(coverage, step(1 - palm, 0.0, 0.06)), nails
