@@ -260,6 +260,30 @@ class HeadFile:
             _carry_over(self.loss_state, loss, head.loss, here, there)
 
 
+def warn_of_two_runs(head: Path, model: str) -> None:
+    """Say so if head and model are known to be of different runs: embeddings are compared with their own run's centres.
+
+    They may be meant: a head that was trained on a frozen network fits the network's own run too.
+
+    Args:
+        head: head file or run folder.
+        model: name, file or run folder.
+    """
+    runs = [_run_of(Path(head)), _run_of(Path(model))]
+    if all(runs) and runs[0] != runs[1]:
+        log.warning(
+            "the head is of %s and the model of %s: their cosines mean little, unless one froze the other's network",
+            head,
+            model,
+        )
+
+
+def _run_of(path: Path) -> Path | None:
+    """The run folder that a path is, or lies in."""
+    folder = (path if path.is_dir() else path.parent).resolve()
+    return folder if path.exists() and (folder / "config.toml").is_file() else None
+
+
 def _refuse_twice(names: Sequence[str], what: str) -> None:
     seen: set[str] = set()
     for name in names:

@@ -128,7 +128,9 @@ def add(
     centres = None
     if model is not None:
         from facezoo.embedder import load_embedder
+        from facezoo.head_file import warn_of_two_runs
 
+        warn_of_two_runs(head, model)
         centres = class_means(dataset, fresh, load_embedder(model))
     _write(found.add(fresh, centres), out)
 
@@ -160,9 +162,11 @@ def clean(
     """
     from facezoo.data.opening import open_dataset
     from facezoo.embedder import load_embedder
+    from facezoo.head_file import warn_of_two_runs
     from facezoo.identities import clean_list
 
     found = _read(head)
+    warn_of_two_runs(head, model)
     result = clean_list(found, load_embedder(model), open_dataset(data), data, out, angle)
     print(result.sentence(out))
     if head_out is not None:
@@ -210,8 +214,10 @@ def label(
     from facezoo.curation.labels import open_images, write_counts
     from facezoo.data.subset import write_labelled
     from facezoo.embedder import load_embedder
+    from facezoo.head_file import warn_of_two_runs
 
     found = _read(head)
+    warn_of_two_runs(head, model)
     source = open_images(data)
     check_list(out, force, source, data)
     if counts:

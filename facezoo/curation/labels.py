@@ -116,7 +116,7 @@ def label(
         margin: and is nearer to it than to any other by at least this.
 
     Raises:
-        InputError: other dimensions, thresholds that are none, or no image can be read.
+        InputError: other dimensions, thresholds that are none, no image can be read, or none would get a label.
     """
     if not -1 <= cosine <= 1 or not 0 <= margin <= 2:
         raise InputError(f"cosine is {cosine} and margin {margin}; they must be -1 to 1, and 0 to 2")
@@ -135,6 +135,8 @@ def label(
     found, samples = _together(parts), np.array(read)
     near, alone = found.cosine >= cosine, found.cosine - found.second >= margin
     sure = near & alone
+    if not sure.any():
+        raise InputError(_none_labelled(found, near, cosine, margin))
     own = {name: number for number, name in enumerate(classes)}
     before = np.array([own.get(name, -1) for name in data.classes])[data.labels[samples]]
     counts = {
@@ -147,6 +149,25 @@ def label(
         "labelled otherwise than before": int((sure & (found.label != before) & (before >= 0)).sum()),
     }
     return Labelled(samples[sure], found.label[sure], counts)
+
+
+def _none_labelled(found: Nearest, near: NDArray[np.bool_], cosine: float, margin: float) -> str:
+    """Why no image has a label, with the numbers that a threshold is chosen by."""
+    if near.any():
+        lead = found.cosine[near] - found.second[near]
+        return (
+            f"no image is labelled: of {near.sum():,} with a cosine of {cosine:g} to a class the nearest is nearer "
+            f"than the next by {_spread(lead)}; lower the margin, which is {margin:g}"
+        )
+    return (
+        f"no image is labelled: the cosines to the nearest class are {_spread(found.cosine)}; lower the cosine, which "
+        f"is {cosine:g}"
+    )
+
+
+def _spread(values: FloatArray) -> str:
+    half, most = np.quantile(values, [0.5, 0.9])
+    return f"{half:.3f} in half of the images, {most:.3f} in nine of ten, {values.max():.3f} at most"
 
 
 def _crops(data: Dataset, embed: Embedder, read: list[int]) -> Iterator[Crop]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -99,6 +100,25 @@ def test_what_cannot_be_compared_is_refused(faces, options, message):
         label(open_images(str(faces / "loose")), Means(), centres, ["a", "b"], **options)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cosine": 0.999, "margin": 0.0}, "no image is labelled: the cosines to the nearest class are "),
+        ({"cosine": 0.5, "margin": 2.0}, r"of \d+ with a cosine of 0.5 to a class the nearest is nearer than the next"),
+    ],
+)
+def test_where_no_image_is_labelled_the_numbers_to_choose_by_are_told(faces, options, message):
+    data, embed = DATASETS.create(f"folder:root={faces / 'known'}"), Means()
+    centres = np.stack([embed([data.read(6 * person)])[0] for person in (0, 1)])
+    centres[:, 0] += 40  # nobody's own direction
+    with pytest.raises(InputError, match=message) as caught:
+        label(data, embed, centres, ["a", "b"], **options)
+    found = nearest(centres, embed([data.read(sample) for sample in range(len(data))]))
+    if options["cosine"] > 0.9:
+        assert f"{np.median(found.cosine):.3f} in half" in str(caught.value)
+        assert f"{found.cosine.max():.3f} at most" in str(caught.value)
+
+
 @pytest.fixture(scope="module")
 def trained(faces, tmp_path_factory):
     out = tmp_path_factory.mktemp("labels-run")
@@ -115,13 +135,13 @@ def trained(faces, tmp_path_factory):
     return out
 
 
-def test_the_list_trains_beside_the_data_it_came_from(faces, trained, run, tmp_path):
+def test_the_list_trains_beside_the_data_it_came_from(faces, trained, run, tmp_path, caplog):
     out, counts = tmp_path / "labels.txt", tmp_path / "counts.csv"
     tokens = ["head", "label", trained, trained, faces / "loose", out, "--counts", counts, "--json"]
     code, printed, error = run(*tokens)
     assert code == 0, error
     facts = json.loads(printed)
-    assert facts["labelled"] >= 20 and facts["unreadable"] == 1
+    assert facts["labelled"] >= 20 and facts["unreadable"] == 1 and "cosines mean little" not in caplog.text
 
     found = DATASETS.create(facts["train"])
     truth = [int(found.path(sample)[0]) for sample in range(len(found))]
@@ -134,6 +154,10 @@ def test_the_list_trains_beside_the_data_it_came_from(faces, trained, run, tmp_p
     known = f"folder:root={faces / 'known'}"
     both = DATASETS.create(f"multi:sets={json.dumps([known, facts['train']])},same=true")
     assert both.classes == [f"person{k}" for k in range(KNOWN)] and len(both) == 24 + len(found)
+
+    shutil.copytree(trained, tmp_path / "other")
+    code, _, error = run(*tokens[:3], tmp_path / "other", *tokens[4:], "--force")
+    assert code == 0 and "their cosines mean little" in caplog.text
 
     code, _, error = run(*tokens)
     assert code == 2 and "is there already; name another place, or replace it with --force" in error
