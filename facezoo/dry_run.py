@@ -19,6 +19,7 @@ from facezoo.data.dataset import Dataset
 from facezoo.data.opening import open_dataset
 from facezoo.data.problems import Problems
 from facezoo.data.transforms import create_transforms
+from facezoo.evaluation.feature_file import is_features
 from facezoo.files import whole_file
 from facezoo.measure.counts import count
 from facezoo.measure.training import StepMemory, step_memory
@@ -188,6 +189,11 @@ def _opened(text: str) -> Dataset:
 
 def _mode(config: Config, data: Dataset) -> Any:
     fresh = not isinstance(data, StandIn)
+    if not fresh and is_features(config.model.teacher):
+        raise InputError(
+            f"model.teacher: {config.model.teacher} has embeddings of images, which --classes has none of; name the "
+            "model that made them, or leave --classes and --images out"
+        )
     files = (config.model.start, config.model.start_head) if fresh else ()
     with torch.device("cpu" if any((*files, config.model.teacher)) else "meta"):
         return create_mode(config, data, fresh)

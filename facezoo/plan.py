@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,18 +11,22 @@ from typing import Any
 import numpy as np
 import torch
 
+from facezoo import distributed
 from facezoo.align import shows, template_points
 from facezoo.checkpoint import load_model, load_weights
 from facezoo.config import Config, ModelConfig
 from facezoo.data.dataset import Dataset
 from facezoo.data.samplers import Sampler
 from facezoo.data.side_by_side import class_sets, people
-from facezoo.distillation import kinds
+from facezoo.distillation import Teacher, kinds
 from facezoo.head_file import HeadFile
 from facezoo.heads import Classifier, create_embedding_losses, create_head
-from facezoo.registry import BACKBONES, MODES, SAMPLERS
+from facezoo.recipes import recipes
+from facezoo.registry import BACKBONES, EMBEDDERS, MODES, SAMPLERS, parse_spec
 from facezoo.teacher import create_teacher
 from facezoo.types import Contract, InputError
+
+log = logging.getLogger(__name__)
 
 
 def create_sampler(config: Config, data: Dataset, mode: Any) -> Sampler:
@@ -49,6 +54,13 @@ def create_sampler(config: Config, data: Dataset, mode: Any) -> Sampler:
         raise InputError(f"data.sampler: {spec!r} does not take the weights of the data; write shuffle, or no weights")
     sampler = SAMPLERS.create_for(spec, **given)
     mode.check_order(lambda: torch.as_tensor(data.labels[sampler.epoch(0)[: sampler.size // sampler.batches]]))
+    if mode.own_negatives and not SAMPLERS.option(spec, "exclude") and distributed.is_first():
+        log.warning(
+            "data.sampler: %s lets an identity come again while it is in the queue, and its own prototypes count as "
+            "negatives; write exclude=%d, or mask_duplicates=true in model.mode",
+            spec,
+            mode.queue,
+        )
     return sampler
 
 
@@ -106,6 +118,26 @@ def _centres(config: Config, data: Dataset, backbone: Any, fresh: bool) -> torch
     return centres
 
 
+def _teacher(config: Config, data: Dataset, backbone: Any, fresh: bool) -> Teacher:
+    model, wanted = config.model, {}
+    if model.teacher and parse_spec(model.teacher)[0] not in EMBEDDERS:
+        wanted["teacher"] = model.teacher
+    if model.teacher_head and "logits" in kinds(model.distillation):
+        wanted["teacher_head"] = model.teacher_head
+    for entry, name in wanted.items():
+        if not Path(name).exists():
+            raise InputError(f"model.{entry}: {name} is not there; {_made_by(name)}")
+    return create_teacher(config, data, create_contract(config, backbone, data))
+
+
+def _made_by(name: str) -> str:
+    """How to make a teacher that is missing: a run folder that has the name of a recipe by that recipe."""
+    recipe = Path(name).name
+    if recipe in {recipe.name for recipe in recipes()}:
+        return f"train it first: facezoo train {recipe}"
+    return f"train it first, or extract a model's embeddings of the data: facezoo extract MODEL DATA {name}"
+
+
 def _scores_logits(config: Config) -> bool:
     """Whether labels or a teacher's logits stand against a classifier's."""
     return MODES.option(config.model.mode, "labels") != 0 or "logits" in kinds(config.model.distillation)
@@ -129,7 +161,7 @@ NEEDS: dict[str, Need] = {
     "people": Need((), lambda config, data, backbone, fresh: people(data.classes)),
     "teacher": Need(
         ("teacher", "teacher_head"),
-        lambda config, data, backbone, fresh: create_teacher(config, data, create_contract(config, backbone, data)),
+        _teacher,
     ),
     "distillation": Need(("distillation",), lambda config, data, backbone, fresh: config.model.distillation),
 }

@@ -127,6 +127,14 @@ def test_the_command_shows_a_recipe_without_its_data(run, tmp_path):
         (["configs/nothing.toml"], "configs/nothing.toml: no such file; recipes go by their name"),
         (["ms1mv3_iresnet50_arcface", "--classes", 5, "--images", 9], "belong to --dry-run"),
         (["ms1mv3_iresnet50_arcface", "--dry-run", "--classes", 5], "give --classes and --images together"),
+        (
+            ["ms1mv2_mobilefacenet_kd", "--dry-run", "--classes", 50, "--images", 9000],
+            "runs/ms1mv2_ir50_arcface is not there; train it first: facezoo train ms1mv2_ir50_arcface",
+        ),
+        (
+            ["mobilefacenet_distilled_30min_cpu", "--dry-run", "--classes", 50, "--images", 9000],
+            "features is not there; train it first, or extract a model's embeddings of the data: facezoo extract ",
+        ),
         (["ms1mv3_iresnet50_arcface", "--dry-run"], "data/ms1mv3/train.rec: no such file"),
     ],
 )

@@ -19,9 +19,12 @@ class Mode(nn.Module, ABC):
 
     Attributes:
         backbone: the network that is saved, validated and exported.
+        own_negatives: what an identity left behind in earlier steps counts against it, unless the sampler's `exclude`
+            keeps it away for so long.
     """
 
     backbone: nn.Module
+    own_negatives: bool = False
 
     @abstractmethod
     def forward(self, images: Tensor, labels: Tensor, samples: Tensor) -> dict[str, Tensor]:

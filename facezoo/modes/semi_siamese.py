@@ -66,7 +66,7 @@ class SemiSiamese(_WithGallery):
         mask_duplicates: bool = False,
     ) -> None:
         super().__init__(backbone, decay, ema_buffers, shuffle_norm)
-        self.queue = queue
+        self.queue, self.own_negatives = queue, not mask_duplicates
         self.head = prototype.SemiSiamese(prototype.PrototypeQueue(self.dim, queue, margin, mask_duplicates))
 
     def check_order(self, first_batch: Callable[[], Tensor]) -> None:
@@ -125,7 +125,7 @@ class HeterogeneousSemiSiamese(_WithGallery):
         # On the CPU also where a dry run makes tensors without memory: their values are looked at.
         self.register_buffer("sets", torch.as_tensor(sets, device="cpu"), persistent=False)
         self.register_buffer("people", torch.as_tensor(people, device="cpu"), persistent=False)
-        self.queue = queue
+        self.queue, self.own_negatives = queue, not mask_duplicates
         queues = [prototype.PrototypeQueue(self.dim, queue, margin, mask_duplicates) for _ in range(2)]
         self.head = prototype.HeterogeneousSemiSiamese(*queues)
 

@@ -257,7 +257,10 @@ def test_a_resumed_student_is_the_same_to_the_bit(faces, teacher, tmp_path):
     ("entries", "words"),
     [
         ({"teacher": ""}, "model.teacher is empty"),
-        ({"teacher": "nobody"}, "nobody: neither a model file"),
+        (
+            {"teacher": "nobody"},
+            "nobody is not there; train it first, or extract .*: facezoo extract MODEL DATA nobody$",
+        ),
         ({"distillation": []}, "names no loss"),
         ({"distillation": ["cosine", "cosine:weight=2"]}, "cosine is given twice"),
         ({"distillation": ["cosine:weight=0"]}, "weight is 0"),

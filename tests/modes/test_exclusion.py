@@ -49,9 +49,10 @@ def faces(tmp_path_factory) -> Path:
     return root
 
 
-def test_nobody_is_in_the_queue_when_he_comes_again(faces, tmp_path):
+def test_nobody_is_in_the_queue_when_he_comes_again(faces, tmp_path, caplog):
     settings = config(faces, f"pairs:exclude={QUEUE}")
     first = Trainer(settings, tmp_path)
+    assert "count as negatives" not in caplog.text
     before, first.total = watched(first), 10  # ends with its state saved, two steps into the second epoch
     first.run()
     second = Trainer(settings, tmp_path)
@@ -63,8 +64,9 @@ def test_nobody_is_in_the_queue_when_he_comes_again(faces, tmp_path):
     assert not any(before) and not any(after)
 
 
-def test_without_exclude_somebody_is(faces, tmp_path):
+def test_without_exclude_somebody_is(faces, tmp_path, caplog):
     trainer = Trainer(config(faces, "pairs"), tmp_path)
+    assert f"count as negatives; write exclude={QUEUE}, or mask_duplicates=true" in caplog.text
     again = watched(trainer)
     trainer.run()
     assert any(again)
