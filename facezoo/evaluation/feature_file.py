@@ -126,7 +126,7 @@ class FeatureFile:
         if gone := [name for name, row in wanted.items() if row < 0]:
             raise InputError(
                 f"{self.folder}: has no embedding of {len(gone):,} of {len(wanted):,} photos, the first: "
-                f"{', '.join(gone[:3])}; extract them from the folder that the benchmark names them by"
+                f"{', '.join(gone[:3])}; extract those photos, from the folder that these names are relative to"
             )
         return np.array([wanted[name] for name in names], np.intp)
 
