@@ -27,6 +27,13 @@ STALE = 24 * 3600
 """Temporary files that nobody has written to for so many seconds were left by a killed process."""
 
 
+def unreadable(path: Path | str, error: OSError) -> InputError:
+    """What to raise for a file or folder that the system does not give."""
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{path}: no such file")
+    return InputError(f"{path}: cannot be read: {error.strerror or error}")
+
+
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on success it becomes `path`, on failure it is removed.

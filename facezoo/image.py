@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageOps, UnidentifiedImageError
 
-from facezoo.files import whole_file
+from facezoo.files import unreadable, whole_file
 from facezoo.types import Image, InputError
 
 MAX_PIXELS = 80_000_000
@@ -57,10 +57,8 @@ def read_file(path: Path | str) -> bytes:
             raise InputError(f"{path}: {found.st_size:,} bytes, more than the {MAX_BYTES:,} that are read")
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123
             return file.readall()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
 
 
 def decode_image(data: bytes, name: str = "image") -> Image:
@@ -180,7 +178,7 @@ def image_names(folder: Path, below: str = "", above: tuple[Path, ...] = ()) -> 
         with os.scandir(folder / below) as entries:
             shown = sorted((entry for entry in entries if entry.name[0] != "."), key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(f"{folder / below}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(folder / below, error) from None
     for entry in shown:
         try:
             is_folder = entry.is_dir()

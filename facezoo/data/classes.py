@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from facezoo.data.problems import Finding, Labels, gaps, present
-from facezoo.files import write_text
+from facezoo.files import unreadable, write_text
 from facezoo.types import InputError
 
 CLASSES = "classes.txt"
@@ -42,7 +42,7 @@ def read_classes(path: Path, count: int) -> list[str] | None:
     except UnicodeDecodeError as error:
         raise InputError(f"{file}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(file, error) from None
     names = text.removesuffix("\n").split("\n") if text else []
     check_names(file, names)
     if len(names) < count:

@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from facezoo.files import unreadable
 from facezoo.types import InputError
 
 MAX_DIGITS = 18
@@ -60,7 +61,7 @@ class Columns:
                         column[done : done + len(rows)] = values
                     done, number, position = done + len(rows), number + chunk.count(b"\n"), position + len(chunk)
         except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+            raise unreadable(path, error) from None
         if not done:
             raise InputError(f"{path}: there is no entry in it")
         self.fields = [column[:done] for column in self.fields]
@@ -138,7 +139,7 @@ def count_fields(path: Path) -> int:
         with Path(path).open("rb") as file:
             head = file.read(_HEAD)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     if len(head) == _HEAD and b"\n" not in head:
         raise InputError(f"{path}: not an index: its first line has more than {_HEAD:,} bytes")
     line = next((line for line in head.split(b"\n") if line.strip()), b"")

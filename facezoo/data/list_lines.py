@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from facezoo.data.dataset import Names
 from facezoo.data.problems import Finding, Labels
+from facezoo.files import unreadable
 from facezoo.types import InputError
 
 MAX_DIGITS = 18
@@ -55,7 +56,7 @@ def read_lines(path: Path, root: Path) -> tuple[Names, Labels, Finding]:
     try:
         names = Names.joined(texts())
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     if not len(names):
         raise InputError(f"{path}: the list holds no `path label` line")
     places = (f"{path.name}:{number}" for number in blank)

@@ -19,7 +19,7 @@ from facezoo.data.dataset import Dataset, Labels
 from facezoo.data.lmdb_tree import Tree, check_tree
 from facezoo.data.mapped import keep, load_kept, stamps
 from facezoo.data.writer import Encoded, Part, Writer
-from facezoo.files import whole_file
+from facezoo.files import unreadable, whole_file
 from facezoo.image import MAX_BYTES
 from facezoo.registry import DATASETS, WRITERS
 from facezoo.types import InputError
@@ -203,7 +203,7 @@ def _check_whole(file: Path) -> Tree:
     except FileNotFoundError:
         raise InputError(f"{file}: no such file") from None
     except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(file, error) from None
     if len(metas) < 2 or any(meta["magic"] != MAGIC or meta["version"] != 1 for meta in metas):
         raise InputError(f"{file}: not an LMDB database of format 1")
     sizes = {int(meta["page_size"]) for meta in metas}

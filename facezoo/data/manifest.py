@@ -19,6 +19,7 @@ from facezoo.data.folder import folder_name
 from facezoo.data.mapped import KEPT
 from facezoo.data.opening import open_dataset
 from facezoo.data.workers import spread
+from facezoo.files import unreadable
 from facezoo.image import SUFFIXES
 from facezoo.types import InputError
 
@@ -90,7 +91,7 @@ def read_manifest(path: Path) -> Manifest:
     except FileNotFoundError:
         raise InputError(f"{path}: has no {file.name}, which facezoo convert writes") from None
     except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(file, error) from None
     except ValidationError as error:
         raise InputError(f"{file}: not a manifest of a dataset: {error.errors()[0]['msg']}") from None
 
@@ -193,7 +194,7 @@ def _contents(file: Path) -> Contents:
                 digest.update(chunk)
             return Contents(stream.tell(), digest.hexdigest())
     except OSError as error:
-        raise InputError(f"{file}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(file, error) from None
 
 
 def verify(path: Path, workers: int = 1) -> Manifest:

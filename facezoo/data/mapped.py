@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.files import whole_file
+from facezoo.files import unreadable, whole_file
 from facezoo.types import InputError
 from facezoo.zoo.cache import cache_dir
 
@@ -33,10 +33,8 @@ class MappedFile:
         self._map: mmap.mmap | None = None
         try:
             self.size = self.path.stat().st_size
-        except FileNotFoundError:
-            raise InputError(f"{path}: no such file") from None
         except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+            raise unreadable(path, error) from None
         if self.path.is_dir():
             raise InputError(f"{path}: is a folder, not a file")
         if not self.size:
@@ -56,7 +54,7 @@ class MappedFile:
                         raise InputError(f"{self.path}: had {self.size:,} bytes and now has {found:,}; open it anew")
                     self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             except OSError as error:
-                raise InputError(f"{self.path}: cannot be read: {error.strerror or error}") from None
+                raise unreadable(self.path, error) from None
         return self._map
 
     def words(self) -> NDArray[np.uint32]:

@@ -11,6 +11,7 @@ from facezoo.data.crc32c import crc32c, masked
 from facezoo.data.dataset import Dataset
 from facezoo.data.storage import URL
 from facezoo.data.writer import Writer
+from facezoo.files import unreadable
 from facezoo.registry import DATASETS, WRITERS, Registry
 from facezoo.types import InputError
 
@@ -130,7 +131,7 @@ def _format_of(path: Path) -> str:
         with path.open("rb") as file:
             head = file.read(HEAD)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     for name, (place, magic) in MAGIC.items():
         if head[place : place + len(magic)] == magic:
             return name

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from facezoo.files import unreadable
 from facezoo.types import InputError
 
 MAX_PACK_BYTES = 2_000_000_000
@@ -113,7 +114,7 @@ def read_pack(path: Path) -> tuple[list[bytes], NDArray[np.bool_]]:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     return _checked(path, content)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.files import whole_text
+from facezoo.files import unreadable, whole_text
 from facezoo.types import InputError
 
 MAX_LIST_BYTES = 2_000_000_000
@@ -116,7 +116,7 @@ def pair_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a text file in UTF-8: {error.reason}") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
 
 
 def inside(path: Path, number: int, name: str) -> str:

@@ -19,7 +19,7 @@ from facezoo.data.mapped import MappedFile, keep, load_kept, stamps
 from facezoo.data.problems import SHOWN, Finding, Labels
 from facezoo.data.recordio import frame, image_of, image_record, read_heads, read_record, scan
 from facezoo.data.writer import Encoded, Part, Writer
-from facezoo.files import whole_file, whole_text, write_text
+from facezoo.files import unreadable, whole_file, whole_text, write_text
 from facezoo.image import decode_image
 from facezoo.registry import DATASETS, WRITERS
 from facezoo.types import InputError
@@ -170,7 +170,7 @@ def _with_property(path: Path, largest: int, gaps: Finding) -> Finding:
         with path.open("rb") as file:
             fields = file.read(200).split(b",")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     if len(fields) != 3 or not all(field.strip().isdigit() and len(field) < 12 for field in fields):
         raise InputError(f"{path}: 'classes,height,width' was expected, such as 85742,112,112")
     count = int(fields[0])

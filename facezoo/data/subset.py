@@ -17,7 +17,7 @@ from facezoo.data.list_lines import MAX_DIGITS, holds, list_line
 from facezoo.data.opening import open_dataset
 from facezoo.data.pairs import Pairs
 from facezoo.data.problems import Labels, Problems
-from facezoo.files import write_text
+from facezoo.files import unreadable, write_text
 from facezoo.registry import DATASETS, QUOTES
 from facezoo.types import InputError
 
@@ -96,7 +96,7 @@ def _read_samples(path: Path) -> tuple[Samples, dict[int, str]]:
         data = path.read_bytes()
         data.decode()
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}:{line}: not UTF-8; save it as UTF-8") from None
@@ -280,7 +280,7 @@ def read_names(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not UTF-8; save it as UTF-8") from None
     return [line.strip() for line in lines if line.strip()]

@@ -89,7 +89,7 @@ def test_an_audit_names_who_is_in_both(run, faces, model, tmp_path, monkeypatch)
     ("command", "message"),
     [
         (["filter", "{faces}", "o.txt", "--min-images", 9], "no image would be left"),
-        (["filter", "{faces}", "o.txt", "--drop", "nowhere.txt"], "nowhere.txt: cannot be read"),
+        (["filter", "{faces}", "o.txt", "--drop", "nowhere.txt"], "nowhere.txt: no such file"),
         (["split", "{faces}", "o", "--parts", 0.5, 0.6, "--by", "image"], "1 together"),
         (["stats", "nowhere"], "no such file or folder"),
         (["apply", "{faces}", "nowhere.json", "o.txt"], "nowhere.json: cannot be read"),
