@@ -16,7 +16,7 @@ from facezoo.registry import DISTILLATION_LOSSES
 
 @DISTILLATION_LOSSES.register(name="sp")
 class Similarity(EmbeddingDistillation):
-    """Squared differences of the cosines between the images of a batch, as TFace has it.
+    """Squared differences of the cosines between the images of a batch, as TFace has https://arxiv.org/abs/1907.09682.
 
     Args:
         weight: factor of the loss.

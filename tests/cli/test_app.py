@@ -55,10 +55,15 @@ def test_list_shows_a_heads_formula_options_paper_and_presets(run):
     assert "    https://arxiv.org/abs/1801.09414\n" in out
 
 
+NO_PAPER = {("distillation-losses", "cosine"), ("distillation-losses", "mse")}
+"""That one embedding is to be another is nobody's idea."""
+
+
 @pytest.mark.parametrize("kind", ["heads", "losses", "embedding-losses", "distillation-losses"])
 def test_every_head_and_loss_says_its_formula_and_its_paper(run, kind):
     for card in json.loads(run("list", kind, "--json")[1]):
-        assert card["what"] and card["formula"] and card["paper"].startswith("http"), card["name"]
+        assert card["what"] and card["formula"], card["name"]
+        assert card["paper"].startswith("http") or (kind, card["name"]) in NO_PAPER, card["name"]
 
 
 @pytest.mark.parametrize("command", [["train", "config.toml"], ["export", "run", "out.onnx"], ["demo", "out"]])
