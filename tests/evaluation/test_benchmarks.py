@@ -78,7 +78,7 @@ def test_pairs_of_missing_photos_can_be_dropped_and_are_counted(people):
 
 def test_a_root_without_any_photo_of_the_list_is_refused(people, tmp_path):
     for missing in ("drop", "error"):
-        with pytest.raises(InputError, match="none of the 5 photos of the list is there, .*; correct root$"):
+        with pytest.raises(InputError, match=r"none of the 5 photos of the list is there, .*; correct root$"):
             BENCHMARKS.create(f"lfw:root={tmp_path},pairs={people / 'pairs.txt'},missing={missing}")
     with pytest.raises(InputError, match="no such folder"):
         BENCHMARKS.create(f"lfw:root={tmp_path / 'x'},pairs={people / 'pairs.txt'}")
