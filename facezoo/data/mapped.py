@@ -104,7 +104,7 @@ def keep(source: Path, stamp: list[int], *tables: NDArray[Any]) -> None:
     beside, cached = _places(source)
     try:
         _write(beside, stamp, tables)
-    except OSError:  # a folder or disk that is for reading only
+    except (OSError, InputError):  # a folder or disk that is for reading only, or a folder of that name
         _write(cached, stamp, tables)
 
 
