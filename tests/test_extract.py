@@ -264,7 +264,8 @@ def test_damaged_features_are_named(people, tmp_path, file, data):
 
 
 def test_a_benchmark_says_itself_what_it_is(people, tmp_path):
-    (tmp_path / "pairs.txt").write_text("p0/0.png p0/1.png 1\np0/0.png p1/1.png 0\n")
+    pairs = "p0/0.png p0/1.png 1\np0/0.png p1/1.png 0\np0/1.png p0/0.png 1\np0/1.png p1/1.png 0\n"
+    (tmp_path / "pairs.txt").write_text(pairs)
     source = open_source(f"pairs:path={tmp_path / 'pairs.txt'},root={people},aligned=arcface,folds=2")
     assert [photo.name for photo in source.photos] == ["p0/0.png", "p0/1.png", "p1/1.png"]
     assert (source.aligned, source.labels) == ("arcface", None)
