@@ -148,21 +148,14 @@ def _embedding_losses(config: Config, data: Dataset, backbone: Any, fresh: bool)
 
 
 NEEDS: dict[str, Need] = {
-    "head": Need(
-        ("head", "loss", "start_head", "sample_rate", "sub_centres", "centres"),
-        _classifier,
-        _scores_logits,
-    ),
+    "head": Need(("head", "loss", "start_head", "sample_rate", "sub_centres", "centres"), _classifier, _scores_logits),
     "margin": Need(("head",), lambda config, data, backbone, fresh: config.model.head),
     "embedding_losses": Need(("embedding_losses",), _embedding_losses),
     "centres": Need(("start_head",), _centres),
     "backbone_spec": Need((), lambda config, data, backbone, fresh: config.model.backbone),
     "sets": Need((), lambda config, data, backbone, fresh: class_sets(data.labels, data.source)),
     "people": Need((), lambda config, data, backbone, fresh: people(data.classes)),
-    "teacher": Need(
-        ("teacher", "teacher_head"),
-        _teacher,
-    ),
+    "teacher": Need(("teacher", "teacher_head"), _teacher),
     "distillation": Need(("distillation",), lambda config, data, backbone, fresh: config.model.distillation),
 }
 """What a mode can name among its arguments, beside the backbone."""

@@ -14,7 +14,7 @@ import inspect
 import re
 import threading
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
@@ -211,6 +211,20 @@ class Registry(Generic[T]):
             if option and option not in options:
                 raise InputError(self._unknown(name, option, {k: p for k, p in options.items() if k not in given}))
         return self.create(spec, **self.taken(spec, given))
+
+    def create_each(self, specs: Sequence[str], where: str, **given: Any) -> dict[str, T]:
+        """Several parts by their names, without what follows an @.
+
+        Raises:
+            InputError: a spec cannot be made or sets what is given, or two have one name; `where` they stand.
+        """
+        made: dict[str, T] = {}
+        for spec in specs:
+            name = parse_spec(spec)[0].partition("@")[0]
+            if name in made:
+                raise InputError(f"{where}: {name} is given twice; name each {self.kind} once")
+            made[name] = self.create_for(spec, **given)
+        return made
 
     def _resolved(self, spec: str) -> tuple[str, dict[str, str]]:
         """The factory's name and the options' texts; a preset's options give way to those that are written."""

@@ -151,8 +151,8 @@ class StoredTeacher(Teacher):
     """Embeddings that `facezoo extract` has made of the data, found by the images' names.
 
     They are of the whole crop, whatever augmentation the student sees: of a masked sample (`masked:data=...`) they are
-    the bare face's. Where the contract says flip and both halves
-    are there, it is the sum of crop and mirror image: the natural target of either.
+    the bare face's. Where the contract says flip and both halves are there, it is the sum of crop and mirror image: the
+    natural target of either.
 
     Args:
         folder: of the features.
@@ -163,10 +163,10 @@ class StoredTeacher(Teacher):
         stored = Stored.open(folder)
         self.file, self.flip = stored.file, stored.contract.flip
         self.embedding_dim = stored.contract.embedding_dim
-        own = _Names(data, data.path)
-        # Features of other data are found by the photos: masked or gathered samples are taught what those show.
-        names = own if self.file.header.data == names_digest(own) else _Names(data, data.origin)
-        self.rows = self.file.rows_of(names)
+        if self.file.header.data == names_digest(_Names(data, data.path)):
+            self.rows = np.arange(len(data))
+        else:  # features of other data are found by the photos: masked or gathered samples are taught what those show
+            self.rows = self.file.rows_of(_Names(data, data.origin))
         self.failed = self.file.failed[self.rows]
         missing = int(self.failed.sum())
         if missing == len(data):

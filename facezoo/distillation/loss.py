@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facezoo import distributed
-from facezoo.registry import DISTILLATION_LOSSES, parse_spec
+from facezoo.registry import DISTILLATION_LOSSES
 from facezoo.types import InputError
 
 Kind: TypeAlias = Literal["embeddings", "logits", "maps"]
@@ -136,10 +136,4 @@ def create_distillation(specs: Sequence[str], **given: Any) -> nn.ModuleDict:
     """
     if not specs:
         raise InputError('model.distillation names no loss; write one or several, such as ["cosine:weight=10"]')
-    losses = nn.ModuleDict()
-    for spec in specs:
-        name = parse_spec(spec)[0].partition("@")[0]
-        if name in losses:
-            raise InputError(f"model.distillation: {name} is given twice; name each loss once")
-        losses[name] = DISTILLATION_LOSSES.create_for(spec, **given)
-    return losses
+    return nn.ModuleDict(DISTILLATION_LOSSES.create_each(specs, "model.distillation", **given))

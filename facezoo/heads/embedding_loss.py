@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from facezoo import distributed
-from facezoo.registry import EMBEDDING_LOSSES, parse_spec
+from facezoo.registry import EMBEDDING_LOSSES
 from facezoo.types import InputError
 
 
@@ -58,10 +58,4 @@ def create_embedding_losses(specs: Sequence[str], num_classes: int, embedding_di
         InputError: a spec cannot be made or sets what is given here, or two have one name.
     """
     given = {"num_classes": num_classes, "embedding_dim": embedding_dim}
-    losses = nn.ModuleDict()
-    for spec in specs:
-        name = parse_spec(spec)[0].partition("@")[0]
-        if name in losses:
-            raise InputError(f"embedding losses: {name} is given twice; name each loss once")
-        losses[name] = EMBEDDING_LOSSES.create_for(spec, **given)
-    return losses
+    return nn.ModuleDict(EMBEDDING_LOSSES.create_each(specs, "embedding losses", **given))

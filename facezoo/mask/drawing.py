@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import cv2
@@ -111,6 +112,12 @@ def rgba(color: Color | FloatArray, shade: FloatArray | float, coverage: FloatAr
     texture[..., :3] = np.clip(np.rint(lit), 0, 255)
     texture[..., 3] = np.clip(np.rint(coverage * 255), 0, 255)
     return texture
+
+
+def chosen(choice: str, names: Iterable[str], rng: np.random.Generator) -> str:
+    """The choice, or for "any" one of the names."""
+    every = tuple(names)
+    return every[rng.integers(len(every))] if choice == "any" else choice
 
 
 def varied(color: Color, rng: np.random.Generator) -> Color:

@@ -7,7 +7,21 @@ from typing import Literal
 
 import numpy as np
 
-from facezoo.mask.drawing import PIXEL, Color, area, bell, clouds, emboss, places, rgba, step, varied, weave, within
+from facezoo.mask.drawing import (
+    PIXEL,
+    Color,
+    area,
+    bell,
+    chosen,
+    clouds,
+    emboss,
+    places,
+    rgba,
+    step,
+    varied,
+    weave,
+    within,
+)
 from facezoo.mask.shell import Fit, shell, straps
 from facezoo.mask.template import Recipe, Template
 from facezoo.mask.wearables.surgical import outline, ribbon
@@ -49,8 +63,8 @@ class Cloth(Recipe):
     color: ColorName = "any"
 
     def draw(self, rng: np.random.Generator) -> Template:
-        pattern = PATTERNS[rng.integers(len(PATTERNS))] if self.pattern == "any" else self.pattern
-        name = list(COLORS)[rng.integers(len(COLORS))] if self.color == "any" else self.color
+        pattern = chosen(self.pattern, PATTERNS, rng)
+        name = chosen(self.color, COLORS, rng)
         top, side, low = rng.uniform((0.13, 0.68, 1.04), (0.24, 0.80, 1.11))
         upper, lower = (side, top + 0.22), (side - 0.03, top + 0.42)
         coverage = area(outline(top, upper, lower, low))

@@ -10,7 +10,7 @@ import numpy as np
 
 from facezoo.data.accessories_eyes import SHAPES
 from facezoo.data.canvas import curve
-from facezoo.mask.drawing import Color, bell, rgba, step, varied
+from facezoo.mask.drawing import Color, bell, chosen, rgba, step, varied
 from facezoo.mask.head import EAR, head
 from facezoo.mask.template import Part, Recipe, Template, Texture
 from facezoo.registry import WEARABLES
@@ -79,8 +79,8 @@ class Sunglasses(Recipe):
 
 
 def _eyewear(shape: str, color: str, tint: Color | None, rng: np.random.Generator) -> tuple[tuple[Part, ...], str]:
-    kind = list(SHAPES)[rng.integers(len(SHAPES))] if shape == "any" else shape
-    name = list(COLORS)[rng.integers(len(COLORS))] if color == "any" else color
+    kind = chosen(shape, SHAPES, rng)
+    name = chosen(color, COLORS, rng)
     paint = varied(COLORS[name], rng)
     thick = rng.uniform(0.03, 0.05) if kind == "aviator" else rng.uniform(0.035, 0.10)
     eye, drop = _eye(), rng.uniform(0.0, 0.05)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from facezoo.mask.drawing import bell, clouds, emboss, rgba, step, varied, weave
+from facezoo.mask.drawing import bell, chosen, clouds, emboss, rgba, step, varied, weave
 from facezoo.mask.head import NECK_BACK, NECK_RADIUS, head
 from facezoo.mask.shell import hull_above, normals
 from facezoo.mask.template import Part, Recipe, Template
@@ -37,7 +37,7 @@ class Gaiter(Recipe):
     color: ColorName = "any"
 
     def draw(self, rng: np.random.Generator) -> Template:
-        name = list(COLORS)[rng.integers(len(COLORS))] if self.color == "any" else self.color
+        name = chosen(self.color, COLORS, rng)
         color = varied(COLORS[name], rng)
         top = rng.uniform(0.14, 0.32)
         down, _ = np.mgrid[0 : 1 : TEXTURE * 1j, -1 : 1 : TEXTURE * 1j]

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from facezoo.mask.drawing import bell, clouds, emboss, rgba, step, varied, weave
+from facezoo.mask.drawing import bell, chosen, clouds, emboss, rgba, step, varied, weave
 from facezoo.mask.head import CHIN, head
 from facezoo.mask.template import Part, Recipe, Template, Texture
 from facezoo.mask.wearables.cloth import COLORS
@@ -42,7 +42,7 @@ class Hand(Recipe):
     over: Literal["any", "mouth", "eyes", "side"] = "any"
 
     def draw(self, rng: np.random.Generator) -> Template:
-        over = ("mouth", "eyes", "side")[rng.integers(3)] if self.over == "any" else self.over
+        over = chosen(self.over, ("mouth", "eyes", "side"), rng)
         heights = {"mouth": (0.62, 0.78), "eyes": (0.0, 0.12), "side": (0.3, 0.6)}
         side = 1 if rng.random() < 0.5 else -1
         height, tip = rng.uniform(*heights[over]), rng.uniform(*((0.15, 0.4) if over == "side" else (-0.5, -0.25)))

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from facezoo.mask.drawing import bell, clouds, emboss, rgba, step, varied, weave
+from facezoo.mask.drawing import bell, chosen, clouds, emboss, rgba, step, varied, weave
 from facezoo.mask.head import SKULL, SKULL_CENTRE, head
 from facezoo.mask.template import Part, Recipe, Template, Texture
 from facezoo.mask.wearables.cloth import COLORS, ColorName
@@ -33,8 +33,8 @@ class Hat(Recipe):
     color: ColorName = "any"
 
     def draw(self, rng: np.random.Generator) -> Template:
-        kind = KINDS[rng.integers(len(KINDS))] if self.kind == "any" else self.kind
-        name = list(COLORS)[rng.integers(len(COLORS))] if self.color == "any" else self.color
+        kind = chosen(self.kind, KINDS, rng)
+        name = chosen(self.color, COLORS, rng)
         color = varied(COLORS[name], rng)
         edge = rng.uniform(-0.64, -0.48)
         thick = 0.14 if kind == "beanie" else 0.09
@@ -56,7 +56,7 @@ class Headscarf(Recipe):
     color: ColorName = "any"
 
     def draw(self, rng: np.random.Generator) -> Template:
-        name = list(COLORS)[rng.integers(len(COLORS))] if self.color == "any" else self.color
+        name = chosen(self.color, COLORS, rng)
         color = varied(COLORS[name], rng)
         grid = _scarf(rng.uniform(-0.46, -0.36), rng.uniform(0.9, 0.98), rng.uniform(1.01, 1.06))
         height, width = TEXTURE

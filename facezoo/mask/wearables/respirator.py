@@ -8,7 +8,21 @@ from typing import Literal
 import numpy as np
 
 from facezoo.data.canvas import curve
-from facezoo.mask.drawing import PIXEL, Color, area, bell, clouds, emboss, places, rgba, step, varied, weave, within
+from facezoo.mask.drawing import (
+    PIXEL,
+    Color,
+    area,
+    bell,
+    chosen,
+    clouds,
+    emboss,
+    places,
+    rgba,
+    step,
+    varied,
+    weave,
+    within,
+)
 from facezoo.mask.shell import Fit, shell, straps
 from facezoo.mask.template import Recipe, Template
 from facezoo.mask.wearables.surgical import ribbon
@@ -39,7 +53,7 @@ class Respirator(Recipe):
     valve: Literal["any", "yes", "no"] = "any"
 
     def draw(self, rng: np.random.Generator) -> Template:
-        name = list(COLORS)[rng.integers(len(COLORS))] if self.color == "any" else self.color
+        name = chosen(self.color, COLORS, rng)
         valve = rng.random() < 0.25 if self.valve == "any" else self.valve == "yes"
         color = varied(COLORS[name], rng)
         top, side, low = rng.uniform((0.11, 0.60, 1.05), (0.20, 0.70, 1.11))

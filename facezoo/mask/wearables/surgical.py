@@ -8,7 +8,21 @@ from typing import Literal
 import numpy as np
 
 from facezoo.data.canvas import curve
-from facezoo.mask.drawing import PIXEL, Color, area, bell, clouds, emboss, places, rgba, step, varied, weave, within
+from facezoo.mask.drawing import (
+    PIXEL,
+    Color,
+    area,
+    bell,
+    chosen,
+    clouds,
+    emboss,
+    places,
+    rgba,
+    step,
+    varied,
+    weave,
+    within,
+)
 from facezoo.mask.shell import Fit, shell, straps
 from facezoo.mask.template import Recipe, Template, Texture
 from facezoo.registry import WEARABLES
@@ -37,7 +51,7 @@ class Surgical(Recipe):
     color: Literal["any", "blue", "white", "black", "green", "pink"] = "any"
 
     def draw(self, rng: np.random.Generator) -> Template:
-        name = list(COLORS)[rng.integers(len(COLORS))] if self.color == "any" else self.color
+        name = chosen(self.color, COLORS, rng)
         color = varied(COLORS[name], rng)
         top, side, low = rng.uniform((0.13, 0.66, 1.05), (0.24, 0.75, 1.12))
         upper, lower = (side, top + 0.17), (side - 0.05, top + 0.47)
