@@ -9,6 +9,7 @@ import contextlib
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -88,7 +89,7 @@ class Store:
         self._db.execute("PRAGMA trusted_schema = OFF")
         self._db.execute("PRAGMA foreign_keys = ON")
         self._db.execute(f"PRAGMA page_size = {PAGE}")  # takes effect on a new file only
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._write_ahead()
         self._db.execute("PRAGMA synchronous = FULL")  # a commit also survives a power cut
         if not made and contract is not None:
             self._make(contract, model)
@@ -96,6 +97,18 @@ class Store:
             raise InputError(f"{self.path}: gallery format {version}; this facezoo reads format {FORMAT}")
         self.contract = Contract.from_json(self.fact("contract"))
         self.model = self.fact("model")
+
+    def _write_ahead(self) -> None:
+        """Take the write-ahead journal. SQLite itself does not wait while another process makes the same file."""
+        until = time.monotonic() + WAIT
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+                return
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+            time.sleep(0.01)
 
     def _make(self, contract: Contract, model: str) -> None:
         with self.writing():
