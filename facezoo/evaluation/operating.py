@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -24,6 +25,9 @@ MARGIN = 1e-6
 """So far a recommended threshold lies above the highest impostor that it must reject, at least: a cosine that is
 computed again, in float32 or in a batch of another size, differs by less."""
 
+FEW, MANY = 4, 6
+"""Decimals of a threshold."""
+
 LOSS = 0.01
 """A threshold of four decimals may cost so much of the false matches that are allowed, and add so much to the FNMR."""
 
@@ -39,7 +43,8 @@ class Point:
         fmr, fnmr: what was seen at the threshold.
         false_matches: weight of the impostor pairs accepted.
         measurable: whether there are at least 1 / target impostor pairs.
-        intervals: of `threshold`, `fmr` and `fnmr`, as far as they are known.
+        intervals: of `threshold`, `fmr` and `fnmr`, as far as they are known: of the threshold as it is written, which
+            is written anew in every resample.
         warnings: sentences on how far the numbers carry.
     """
 
@@ -61,11 +66,13 @@ def operating_points(counts: PairCounts, targets: Sequence[float], resamples: in
     """
     tallied = counts.tally()
     found = [tar_at_far(tallied, target) for target in targets]
-    intervals = pair_intervals(counts, tallied, targets, resamples, seed)
+    digits = [_decimals(tallied, point) for point in found]
+    as_written = {far_name(target): partial(_written, digits=number) for target, number in zip(targets, digits)}
+    intervals = pair_intervals(counts, tallied, targets, resamples, seed, as_written)
     points = []
-    for target, point in zip(targets, found, strict=True):
+    for target, point, number in zip(targets, found, digits, strict=True):
         key = far_name(target)
-        threshold, fmr, fnmr = _recommended(tallied, point)
+        threshold, fmr, fnmr = _recommended(tallied, point, number)
         matches = fmr * tallied.impostor_total
         own = {kind: intervals[f"{kind}@far={key}"] for kind in KINDS if f"{kind}@far={key}" in intervals}
         own |= without_error(counts, fmr, fnmr)
@@ -74,18 +81,24 @@ def operating_points(counts: PairCounts, targets: Sequence[float], resamples: in
     return points
 
 
-def _recommended(tallied: Tally, point: OperatingPoint) -> tuple[float, float, float]:
-    """The threshold in few decimals, and FMR and FNMR there."""
+def _recommended(tallied: Tally, point: OperatingPoint, digits: int) -> tuple[float, float, float]:
+    """The threshold in so many decimals, and FMR and FNMR there."""
     if not point.measurable:
         return point.threshold, point.fmr, 1 - point.tar
-    fmrs, fnmrs = tallied.fmr, tallied.fnmr
-    for digits in (4, 6):
-        threshold = round(math.ceil((point.threshold + MARGIN) * 10**digits) / 10**digits, digits)
-        cut = int(np.searchsorted(tallied.scores, threshold))
-        fmr, fnmr = float(fmrs[cut]), float(fnmrs[cut])
-        if fmr >= (1 - LOSS) * point.fmr and fnmr <= (1 + LOSS) * (1 - point.tar):
-            break
-    return threshold, fmr, fnmr
+    threshold = _written(point.threshold, digits)
+    cut = int(np.searchsorted(tallied.scores, threshold))
+    return threshold, float(tallied.fmr[cut]), float(tallied.fnmr[cut])
+
+
+def _decimals(tallied: Tally, point: OperatingPoint) -> int:
+    """Four, or six where four would cost too much."""
+    _, fmr, fnmr = _recommended(tallied, point, FEW)
+    return FEW if fmr >= (1 - LOSS) * point.fmr and fnmr <= (1 + LOSS) * (1 - point.tar) else MANY
+
+
+def _written(threshold: float, digits: int) -> float:
+    """The smallest number of so many decimals that is a threshold at least so strict, with its margin."""
+    return round(math.ceil((threshold + MARGIN) * 10**digits) / 10**digits, digits)
 
 
 KINDS = ("threshold", "fmr", "fnmr")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TypeAlias
 
 import numpy as np
@@ -24,8 +25,17 @@ def draw_identities(people: int, resamples: int, seed: int) -> Iterator[FloatArr
         yield np.bincount(generator.integers(people, size=people), minlength=people).astype(np.float64)
 
 
+Written: TypeAlias = Mapping[str, Callable[[float], float]]
+"""By the name of a FAR, what becomes of a threshold where it is handed on: it may only rise."""
+
+
 def pair_intervals(
-    counts: PairCounts, tallied: Tally, targets: Sequence[float], resamples: int, seed: int
+    counts: PairCounts,
+    tallied: Tally,
+    targets: Sequence[float],
+    resamples: int,
+    seed: int,
+    written: Written | None = None,
 ) -> dict[str, Interval]:
     """Intervals over identities of `tar`, `fnmr`, `threshold` and `fmr` at the targets, and of `eer`.
 
@@ -33,8 +43,11 @@ def pair_intervals(
     the bulk follow from the numbers of photos, so only the pairs near the thresholds are gone through. The interval
     of `threshold` and `fnmr` lets the threshold move with the resample; `fmr` is that at the threshold found.
     A target of which the end of the impostor scores holds less than twice the pairs has none.
+
+    Args:
+        written: rounds the thresholds; all three are then those of the rounded ones.
     """
-    measure = resampled(counts, tallied, targets) if resamples else None
+    measure = resampled(counts, tallied, targets, written or {}) if resamples else None
     if measure is None:
         return {}
     method = f"bootstrap over identities, {resamples} resamples, seed {seed}, percentile"
@@ -49,7 +62,9 @@ def pair_intervals(
 Measure: TypeAlias = Callable[[FloatArray], Mapping[str, float | None]]
 
 
-def resampled(counts: PairCounts, tallied: Tally, targets: Sequence[float]) -> Measure | None:
+def resampled(
+    counts: PairCounts, tallied: Tally, targets: Sequence[float], written: Written = MappingProxyType({})
+) -> Measure | None:
     """Gives the metrics of `pair_intervals` for identities drawn so often, (I,); None if nothing can be measured."""
     impostor, genuine = counts.impostor, counts.genuine
     total = tallied.impostor_total
@@ -71,8 +86,10 @@ def resampled(counts: PairCounts, tallied: Tally, targets: Sequence[float]) -> M
     mine = counts.identity[genuine.left]
     # So many genuine pairs lie at each impostor score or below it; they are held from the lowest up.
     rejected = np.searchsorted(-genuine.scores, scores, side="right")
-    known = genuine.complete | (rejected < len(genuine.scores))
-    accepted = {key: int(np.searchsorted(-scores, -point.threshold, side="right")) for key, point in points.items()}
+    write = {key: written.get(key, float) for key in points}
+    accepted = {
+        key: int(np.searchsorted(-scores, -write[key](point.threshold), side="right")) for key, point in points.items()
+    }
     lost = counts.failed_genuine
 
     def measure(drawn: FloatArray) -> Mapping[str, float | None]:
@@ -85,10 +102,11 @@ def resampled(counts: PairCounts, tallied: Tally, targets: Sequence[float]) -> M
         for key, point in points.items():
             place = int(np.searchsorted(seen, point.far, side="right"))
             if place < depth:
-                found[f"threshold@far={key}"] = float(np.nextafter(scores[place], np.inf))
-                if known[place]:
-                    found[f"fnmr@far={key}"] = float(missed[rejected[place]] / genuine_total)
-                    found[f"tar@far={key}"] = 1 - float(missed[rejected[place]] / genuine_total)
+                found[f"threshold@far={key}"] = threshold = write[key](float(np.nextafter(scores[place], np.inf)))
+                below = int(np.searchsorted(-genuine.scores, threshold))
+                if genuine.complete or below < len(genuine.scores):
+                    found[f"fnmr@far={key}"] = float(missed[below] / genuine_total)
+                    found[f"tar@far={key}"] = 1 - float(missed[below] / genuine_total)
             found[f"fmr@far={key}"] = float(seen[accepted[key] - 1]) if accepted[key] else 0.0
         if equal is not None:
             fnmr = missed[rejected] / genuine_total  # just above each score

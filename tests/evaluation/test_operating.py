@@ -1,6 +1,7 @@
 """Recommended thresholds, their warnings, wrong labels, and the tail that is extrapolated."""
 
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from facezoo.evaluation.intervals import wilson
 from facezoo.evaluation.metrics import det, min_dcf, tally, tar_at_far
 from facezoo.evaluation.operating import (
     _recommended,
+    _written,
     angle,
     cosine_of,
     operating_points,
@@ -19,6 +21,7 @@ from facezoo.evaluation.operating import (
     squared_distance,
 )
 from facezoo.evaluation.pair_counting import count_pairs
+from facezoo.evaluation.pair_resampling import draw_identities, resampled
 from facezoo.evaluation.suspects import suspects
 from facezoo.types import InputError, unit
 
@@ -63,7 +66,7 @@ def test_the_border_is_rejected_whatever_a_product_rounds():
     scores = np.array([0.1, 0.2, 0.39999999, 0.6, 0.7])
     same = np.array([False, False, False, False, True])
     tallied = tally(scores, same)
-    threshold, fmr, fnmr = _recommended(tallied, tar_at_far(tallied, 0.25))
+    threshold, fmr, fnmr = _recommended(tallied, tar_at_far(tallied, 0.25), 4)
     assert (threshold, fmr, fnmr) == (0.4001, 0.25, 0)
 
 
@@ -71,6 +74,32 @@ def test_the_interval_of_a_threshold_holds_the_threshold():
     point = points((0.01,), 200)[0]
     for kind in ("threshold", "fmr", "fnmr"):
         assert point.intervals[kind].low <= getattr(point, kind) <= point.intervals[kind].high
+
+
+def test_the_intervals_are_those_of_the_threshold_as_it_is_written():
+    """Against a slow bootstrap in which the threshold is rounded in every resample."""
+    embeddings, identity = crowd(number=40, noise=0.8)
+    left, right = np.triu_indices(len(identity), 1)
+    same = identity[left] == identity[right]
+    vectors = unit(embeddings)
+    scores = (vectors[left] * vectors[right]).sum(axis=1)
+    counts = count_pairs(embeddings, identity).settled(embeddings, [0.01])
+    written = partial(_written, digits=1)  # so few that a rounded threshold cannot be taken for another
+
+    measure = resampled(counts, counts.tally(), [0.01], {"1e-2": written})
+
+    for drawn in draw_identities(40, 20, 0):
+        weight = np.where(same, drawn[identity[left]], drawn[identity[left]] * drawn[identity[right]])
+        impostors = np.sort(scores[~same & (weight > 0)])
+        mass = [weight[~same & (scores >= s)].sum() <= 0.01 * weight[~same].sum() for s in impostors]
+        threshold = written(np.nextafter(impostors[np.argmax(mass) - 1], 1))
+        found = measure(drawn)
+        assert found["threshold@far=1e-2"] == threshold
+        fnmr = weight[same & (scores < threshold)].sum() / weight[same].sum()
+        assert found["fnmr@far=1e-2"] == pytest.approx(fnmr, abs=1e-12)
+        border = written(tar_at_far(counts.tally(), 0.01).threshold)
+        fmr = weight[~same & (scores >= border)].sum() / weight[~same].sum()
+        assert found["fmr@far=1e-2"] == pytest.approx(fmr, abs=1e-12)
 
 
 def test_few_errors_and_few_people_are_said():
