@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.pairs import joined
 from facezoo.evaluation.folds import fold_of
 from facezoo.evaluation.identification import Identification
 from facezoo.evaluation.ijb import IJB
@@ -21,10 +20,9 @@ from facezoo.evaluation.open_set import identification_rates, search_measure
 from facezoo.evaluation.pair_resampling import draw_identities
 from facezoo.evaluation.report import Mistake
 from facezoo.evaluation.run import Embedded
-from facezoo.evaluation.template_pairs import border_tally
+from facezoo.evaluation.template_pairs import score_templates
 from facezoo.evaluation.template_resampling import levels
 from facezoo.evaluation.template_verification import FARS as TEMPLATE_FARS
-from facezoo.evaluation.template_verification import template_scores
 from facezoo.evaluation.verification import FARS, RULES, Verification, far_name, pair_measure
 from facezoo.types import FloatArray
 
@@ -152,12 +150,11 @@ def _of_templates(benchmark: IJB, embedded: Embedded) -> Outcome | None:
         return None
     far = MAIN_FAR if MAIN_FAR in fars else fars[-1]
     vectors, gone = benchmark.vectors(embedded.embeddings, embedded.failed)
-    scores = template_scores(vectors, gone, left, right)
-    impostor, theirs = np.sort(scores[~same & np.isfinite(scores)]), scores[same].astype(np.float64)
+    pairs = score_templates(vectors, gone, left, right, same)
+    theirs = pairs.scores[same].astype(np.float64)
     compared = np.isfinite(theirs)
-    tallied = border_tally(np.sort(scores[same & np.isfinite(scores)]), impostor, (len(theirs), impostors), [far])
-    threshold = tar_at_far(tallied, far).threshold
-    found = levels(scores, left, right, same, impostor, joined(left[same], right[same], len(vectors)), fars[0])
+    threshold = tar_at_far(pairs.tally([far]), far).threshold
+    found = levels(pairs, fars[0])
     names, templates = benchmark.names()
     sides = left[same], right[same]
 

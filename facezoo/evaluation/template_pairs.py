@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facezoo.data.pairs import joined
 from facezoo.evaluation.metrics import Tally
 from facezoo.evaluation.score_curves import BINS
 from facezoo.types import FloatArray
@@ -24,6 +27,62 @@ CROSSED = 8
 
 GATHER = 1 << 14
 """Pairs gathered at a time."""
+
+
+@dataclass(frozen=True, eq=False)
+class TemplatePairs:
+    """Pairs of templates with their scores.
+
+    Attributes:
+        scores: float32, -inf where one of the two has no vector, (P,).
+        left, right: rows of the templates, (P,).
+        same: whether a pair is genuine, (P,).
+        identity: of each template, (T,), 0 .. S-1: those that genuine pairs connect are one.
+    """
+
+    scores: FloatArray
+    left: NDArray[np.integer]
+    right: NDArray[np.integer]
+    same: NDArray[np.bool_]
+    identity: NDArray[np.intp]
+
+    @cached_property
+    def genuine(self) -> FloatArray:
+        """Their finite scores, ascending."""
+        return _ascending(self.scores[self.same])
+
+    @cached_property
+    def impostor(self) -> FloatArray:
+        """Their finite scores, ascending."""
+        return _ascending(self.scores[~self.same])
+
+    @cached_property
+    def totals(self) -> tuple[int, int]:
+        """Genuine and impostor pairs, those without a comparison included."""
+        genuine = int(self.same.sum())
+        return genuine, len(self.same) - genuine
+
+    def tally(self, fars: Sequence[float]) -> Tally:
+        return border_tally(self.genuine, self.impostor, self.totals, fars)
+
+
+def score_templates(
+    vectors: FloatArray,
+    gone: NDArray[np.bool_],
+    left: NDArray[np.integer],
+    right: NDArray[np.integer],
+    same: NDArray[np.bool_],
+) -> TemplatePairs:
+    """Compares the unit vectors (T, D) of pairs; those of templates without one, `gone` (T,), are never accepted."""
+    scores = pair_cosines(vectors, left, right)
+    if gone.any():
+        scores[gone[left] | gone[right]] = -np.inf
+    return TemplatePairs(scores, left, right, same, joined(left[same], right[same], len(vectors)))
+
+
+def _ascending(scores: FloatArray) -> FloatArray:
+    ordered = np.sort(scores)
+    return ordered[np.searchsorted(ordered, -np.inf, side="right") :]
 
 
 def pair_cosines(vectors: FloatArray, left: NDArray[np.integer], right: NDArray[np.integer]) -> FloatArray:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from facezoo.evaluation.intervals import LEVEL, none_seen
 from facezoo.evaluation.pair_resampling import draw_identities
 from facezoo.evaluation.report import Interval
+from facezoo.evaluation.template_pairs import TemplatePairs
 from facezoo.evaluation.verification import far_name
 from facezoo.types import FloatArray
 
@@ -76,24 +77,10 @@ class Levels:
         return rates, self.thresholds[place - 1] + share * (self.thresholds[place] - self.thresholds[place - 1])
 
 
-def levels(
-    scores: FloatArray,
-    left: NDArray[np.integer],
-    right: NDArray[np.integer],
-    same: NDArray[np.bool_],
-    impostor: FloatArray,
-    identity: NDArray[np.intp],
-    far: float,
-) -> Levels:
-    """What every identity has at thresholds down to an FAR.
-
-    Args:
-        scores, left, right, same: of the pairs (P,), -inf without a comparison; templates by their rows.
-        impostor: the finite impostor scores, ascending.
-        identity: of each template, (T,), 0 .. S-1.
-        far: the largest target.
-    """
-    total = len(same) - int(same.sum())
+def levels(pairs: TemplatePairs, far: float) -> Levels:
+    """What every identity has at thresholds down to the largest FAR that is wanted."""
+    scores, left, right, same = pairs.scores, pairs.left, pairs.right, pairs.same
+    impostor, identity, total = pairs.impostor, pairs.identity, pairs.totals[1]
     deepest = min(len(impostor), max(2, round(DEPTH * far * total)))
     ranks = np.append(np.arange(SINGLY), SINGLY * RATIO ** np.arange(1, 1000)).astype(np.intp)
     ranks = np.append(ranks[ranks < deepest - 1], deepest - 1)
@@ -101,11 +88,11 @@ def levels(
     thresholds = np.append(np.nextafter(chosen[0], np.float32(np.inf)), chosen)
     people, of = int(identity.max()) + 1, thresholds[::-1]
 
-    def by_identity(pairs: NDArray[np.intp], *sides: NDArray[np.integer]) -> FloatArray:
-        level = len(of) - np.searchsorted(of, scores[pairs], side="right")  # the first that it reaches
+    def by_identity(some: NDArray[np.intp], *sides: NDArray[np.integer]) -> FloatArray:
+        level = len(of) - np.searchsorted(of, scores[some], side="right")  # the first that it reaches
         counts = np.zeros((len(of), people), np.float32)
         for side in sides:
-            flat = np.bincount(level * people + identity[side[pairs]], minlength=len(of) * people)
+            flat = np.bincount(level * people + identity[side[some]], minlength=len(of) * people)
             counts += flat.reshape(len(of), people)
         return np.cumsum(counts, axis=0, dtype=np.float32)
 
@@ -116,24 +103,18 @@ def levels(
     genuine_of = np.bincount(identity[left[genuine]], minlength=people).astype(np.float64)
     impostor_of = np.bincount(identity, everyone, people) - 2 * genuine_of
     accepted = by_identity(matches, left, right)
-    noise = _noise(scores, left, right, matches, identity, accepted.sum(axis=1, dtype=np.float64) / 2)
+    noise = _noise(pairs, matches, accepted.sum(axis=1, dtype=np.float64) / 2)
     return Levels(thresholds.astype(np.float64), accepted, by_identity(hits, left), impostor_of, genuine_of, noise)
 
 
-def _noise(
-    scores: FloatArray,
-    left: NDArray[np.integer],
-    right: NDArray[np.integer],
-    matches: NDArray[np.intp],
-    identity: NDArray[np.intp],
-    accepted: FloatArray,
-) -> FloatArray:
+def _noise(pairs: TemplatePairs, matches: NDArray[np.intp], accepted: FloatArray) -> FloatArray:
     """Sum of the squared false matches of each two identities by the square of all, at each number accepted, (L,)."""
+    scores, identity = pairs.scores, pairs.identity
     if len(matches) > COUNTED:
         border = np.partition(scores[matches], len(matches) - COUNTED)[len(matches) - COUNTED]
         matches = matches[scores[matches] >= border]
     matches = matches[np.argsort(-scores[matches], kind="stable")]
-    sides = np.sort([identity[left[matches]], identity[right[matches]]], axis=0)
+    sides = np.sort([identity[pairs.left[matches]], identity[pairs.right[matches]]], axis=0)
     key = sides[0] * (int(identity.max()) + 1) + sides[1]
     order = np.argsort(key, kind="stable")
     first = np.searchsorted(key[order], key[order])

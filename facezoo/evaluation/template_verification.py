@@ -8,12 +8,17 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from facezoo.data.pairs import joined
 from facezoo.evaluation.intervals import MATCHED, independent_trials
 from facezoo.evaluation.metrics import auc, eer, min_dcf
 from facezoo.evaluation.report import Interval, Mistake, Report
 from facezoo.evaluation.scored_pairs import thinned_roc
-from facezoo.evaluation.template_pairs import border_tally, listed_again, nearest_points, pair_cosines, sorted_histogram
+from facezoo.evaluation.template_pairs import (
+    TemplatePairs,
+    listed_again,
+    nearest_points,
+    score_templates,
+    sorted_histogram,
+)
 from facezoo.evaluation.template_resampling import levels, template_intervals
 from facezoo.evaluation.verification import MISTAKES, far_name, operating_metrics
 from facezoo.types import FloatArray, InputError
@@ -56,14 +61,11 @@ def verify_templates(
         templates: what those that have `names` are called themselves, (T,).
         fars: targets, falling.
     """
-    identity = joined(left[same], right[same], len(vectors))
-    scores = template_scores(vectors, gone, left, right)
-    genuine, impostor = np.sort(scores[same]), np.sort(scores[~same])
-    totals = len(genuine), len(impostor)
-    genuine, impostor = (kind[np.searchsorted(kind, -np.inf, side="right") :] for kind in (genuine, impostor))
+    pairs = score_templates(vectors, gone, left, right, same)
+    genuine, impostor, totals = pairs.genuine, pairs.impostor, pairs.totals
     if not len(genuine) or not len(impostor):
         raise InputError("templates: no pair of one kind could be compared")
-    tallied = border_tally(genuine, impostor, totals, fars)
+    tallied = pairs.tally(fars)
     metrics: dict[str, float | None] = {"auc": auc(tallied), "eer": eer(tallied), "min_dcf": min_dcf(tallied)}
     words: dict[str, str | int] = {
         "pairs": len(same),
@@ -77,27 +79,27 @@ def verify_templates(
         for far, (tpr, fpr) in zip(fars, nearest_points(genuine, impostor, totals, fars)):
             metrics |= {f"tar@far={far_name(far)}": tpr, f"fmr@far={far_name(far)}": fpr}
     else:
-        points, unmeasurable = operating_metrics(tallied, fars, _impostor_trials(left, right, same, identity), "person")
+        points, unmeasurable = operating_metrics(tallied, fars, _impostor_trials(pairs), "person")
         metrics, words = metrics | points, words | unmeasurable
     curves = {
         "roc": thinned_roc(tallied),
         "histogram": sorted_histogram(genuine, impostor),
     }
-    intervals = _intervals(scores, left, right, same, impostor, identity, metrics, resamples, seed, fars)
+    intervals = _intervals(pairs, metrics, resamples, seed, fars)
     mistakes: tuple[Mistake, ...] = ()
     threshold = next(
         (t for far in fars[::-1] if (t := metrics.get(f"threshold@far={far_name(far)}")) is not None), None
     )
     if names and threshold is not None:
-        chosen = _worst(scores, same, impostor[-min(MISTAKES, len(impostor))])
-        chosen = chosen[(scores[chosen] >= threshold) != same[chosen]]
+        chosen = _worst(pairs)
+        chosen = chosen[(pairs.scores[chosen] >= threshold) != same[chosen]]
         words["mistakes shown"] = f"at the threshold {threshold:.4g}, of the strictest FAR measured"
         mistakes = tuple(
             Mistake(
                 names[left[k]],
                 names[right[k]],
                 bool(same[k]),
-                float(scores[k]),
+                float(pairs.scores[k]),
                 of=(templates[left[k]], templates[right[k]]),
             )
             for k in chosen
@@ -107,48 +109,29 @@ def verify_templates(
     return Report("templates", metrics, intervals, curves, words, mistakes, tables={"TAR at FAR": tuple(rows)})
 
 
-def template_scores(
-    vectors: FloatArray, gone: NDArray[np.bool_], left: NDArray[np.integer], right: NDArray[np.integer]
-) -> FloatArray:
-    """Scores (P,) float32 of pairs of templates; -inf where one of them (T,) is gone."""
-    scores = pair_cosines(vectors, left, right)
-    if gone.any():
-        scores[gone[left] | gone[right]] = -np.inf
-    return scores
-
-
 def _intervals(
-    scores: FloatArray,
-    left: NDArray[np.integer],
-    right: NDArray[np.integer],
-    same: NDArray[np.bool_],
-    impostor: FloatArray,
-    identity: NDArray[np.intp],
-    metrics: dict[str, float | None],
-    resamples: int,
-    seed: int,
-    targets: Sequence[float],
+    pairs: TemplatePairs, metrics: dict[str, float | None], resamples: int, seed: int, targets: Sequence[float]
 ) -> dict[str, Interval]:
     """Of TAR and threshold at the FARs measured."""
     fars = [far for far in targets if metrics.get(f"threshold@far={far_name(far)}") is not None]
     if not fars or not resamples:
         return {}
-    found = levels(scores, left, right, same, impostor, identity, max(fars))
+    found = levels(pairs, max(fars))
     people = int((found.genuine_of > 0).sum())
     return template_intervals(found, metrics, fars, people, resamples, seed)
 
 
-def _impostor_trials(
-    left: NDArray[np.integer], right: NDArray[np.integer], same: NDArray[np.bool_], identity: NDArray[np.intp]
-) -> int:
+def _impostor_trials(pairs: TemplatePairs) -> int:
     """How many impostor pairs share no person; of millions of pairs a part is looked at."""
-    impostor = np.flatnonzero(~same)
+    impostor = np.flatnonzero(~pairs.same)
     some = impostor[:: -(-len(impostor) // MATCHED)]
-    return independent_trials(left[some], right[some], identity)
+    return independent_trials(pairs.left[some], pairs.right[some], pairs.identity)
 
 
-def _worst(scores: FloatArray, same: NDArray[np.bool_], highest: float) -> NDArray[np.intp]:
+def _worst(pairs: TemplatePairs) -> NDArray[np.intp]:
     """Impostor pairs with the highest scores, then genuine ones with the lowest."""
+    scores, same = pairs.scores, pairs.same
+    highest = pairs.impostor[-min(MISTAKES, len(pairs.impostor))]
     impostors, genuine = np.flatnonzero(~same & (scores >= highest)), np.flatnonzero(same & np.isfinite(scores))
     return np.concatenate(
         [

@@ -9,7 +9,13 @@ from facezoo.evaluation import embed_photos, evaluate, template_pairs, template_
 from facezoo.evaluation.aggregation import aggregate, halves
 from facezoo.evaluation.ijb import IJB, Gallery
 from facezoo.evaluation.metrics import Sorted, auc, eer, tar_at_far
-from facezoo.evaluation.template_pairs import border_tally, nearest_points, pair_cosines
+from facezoo.evaluation.template_pairs import (
+    TemplatePairs,
+    border_tally,
+    nearest_points,
+    pair_cosines,
+    score_templates,
+)
 from facezoo.evaluation.template_resampling import levels
 from facezoo.evaluation.template_verification import FARS, verify_templates
 from facezoo.evaluation.verification import far_name
@@ -436,9 +442,9 @@ def crowd(seed, number=120, photos=2, dim=10):
 def test_resampled_rates_are_those_of_a_sum_over_pairs():
     """A pair of i and j weighs w_i + w_j - 1, a genuine one of i weighs w_i."""
     vectors, _, left, right, same, _ = crowd(0, 30)
-    scores = pair_cosines(vectors, left, right)
-    person = np.arange(60) // 2
-    found = levels(scores, left, right, same, np.sort(scores[~same]), person, 0.05)
+    pairs = score_templates(vectors, np.zeros(60, bool), left, right, same)
+    scores, person = pairs.scores, np.arange(60) // 2
+    found = levels(pairs, 0.05)
     drawn = np.stack([np.bincount(np.random.default_rng(k).integers(30, size=30), minlength=30) for k in range(3)])
 
     fmr, tar = found.rates(drawn)
@@ -471,7 +477,8 @@ def test_the_interval_of_a_tar_covers_it_although_few_impostors_set_its_threshol
 def test_few_impostor_pairs_among_a_million_are_found(monkeypatch):
     monkeypatch.setattr(template_verification, "MATCHED", 8)
     same = np.arange(40) != 3
-    assert template_verification._impostor_trials(np.arange(40), np.arange(40, 80), same, np.arange(80)) == 1
+    pairs = TemplatePairs(np.zeros(40), np.arange(40), np.arange(40, 80), same, np.arange(80))
+    assert template_verification._impostor_trials(pairs) == 1
 
 
 @pytest.mark.parametrize("templates", [9, 50_000])
