@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from facezoo import progress
+from facezoo.data.ahead import ahead
 from facezoo.evaluation.pair_counts import Equal, PairCounts, same_pairs
-from facezoo.evaluation.tails import BINS, STEPS, End, Tail, check_state, cosines, load_state, save_state
+from facezoo.evaluation.tails import BINS, STEPS, End, Look, Tail, check_state, cosines, load_state, save_state
 from facezoo.types import FloatArray, InputError
 
 PANEL, STRIP = 8192, 1024
 """Photos on either side that are read at once, and rows of one matrix product: 32 MB of scores."""
+
+WAITING = 3
+"""Strips that are worked on or wait to be taken."""
 
 SAVE_EVERY = 20.0
 """Seconds between two writings of the state; it is written between panels of up to 8,192 x 8,192 pairs."""
@@ -95,25 +102,67 @@ def count_pairs(
     key = f"{count_digest(embeddings, codes, lost)} {equal} {keep} {PANEL} {STRIP}" if state else ""
     done = load_state(state, key, tail) if state else 0
     panels, saved = _panels(len(order)), time.monotonic()
-    with progress.bar(len(panels), what, "block", initial=done) as bar:
-        for number in range(done, len(panels)):
-            _count_panel(tail, embeddings, order, codes, share, *panels[number])
+    # Threads of the product's own would wait for what counts, and it for them: here each does both, a strip at a time.
+    with (
+        progress.bar(len(panels), what, "block", initial=done) as bar,
+        threadpool_limits(1, "blas"),
+        ThreadPoolExecutor(1) as beside,
+    ):
+        genuine = beside.submit(_genuine, embeddings, order, codes, sizes if share is not None else None)
+        strips = _strips(embeddings, order, panels[done:])
+        for strip, look in ahead(partial(_look, tail, codes, share), strips, WAITING):
+            tail.take(look, partial(_photos, strip.left, strip.right))
+            if not strip.last:
+                continue
+            done += 1
             bar.update()
             if state and time.monotonic() - saved >= SAVE_EVERY:
-                save_state(state, key, number + 1, tail)
+                save_state(state, key, done, tail)
                 saved = time.monotonic()
-    genuine = _genuine(embeddings, order, codes, sizes if share is not None else None)
     if state:
         state.unlink(missing_ok=True)
     # Of D products and sums in float32, of two norms and divisions, and of the scaling.
     error = (embeddings.shape[1] + 8) * float(np.finfo(np.float32).eps) / 2
     impostor = tail.end(None if share is None else lambda left, right: share[left] * share[right])
-    return PairCounts(codes, lost, impostor, genuine, equal, error)
+    return PairCounts(codes, lost, impostor, genuine.result(), equal, error)
 
 
 def _panels(photos: int) -> list[tuple[slice, slice]]:
     cuts = [slice(start, min(start + PANEL, photos)) for start in range(0, photos, PANEL)]
     return [(rows, columns) for rows in cuts for columns in cuts if columns.start >= rows.start]
+
+
+class _Strip(NamedTuple):
+    """Some rows of a panel: photos of either side, (L,) and (R,), and their unit vectors; the left ones by `STEPS`."""
+
+    left: NDArray[np.intp]
+    right: NDArray[np.intp]
+    left_rows: FloatArray
+    right_rows: FloatArray
+    last: bool
+
+
+def _strips(embeddings: FloatArray, order: NDArray[np.intp], panels: list[tuple[slice, slice]]) -> Iterator[_Strip]:
+    """The strips of all panels; what lies before a strip in a panel on the diagonal was compared already."""
+    of, left_rows = slice(0), np.empty(0)
+    for rows, columns in panels:
+        if rows != of:
+            of, left_rows = rows, _unit_rows(embeddings, order[rows]) * np.float32(STEPS)
+        left, right, right_rows = order[rows], order[columns], _unit_rows(embeddings, order[columns])
+        for start in range(0, len(left), STRIP):
+            part, first = slice(start, start + STRIP), start if rows == columns else 0
+            last = start + STRIP >= len(left)
+            yield _Strip(left[part], right[first:], left_rows[part], right_rows[first:], last)
+
+
+def _look(tail: Tail, codes: NDArray[np.intp], share: FloatArray | None, strip: _Strip) -> tuple[_Strip, Look]:
+    """The impostor pairs of a strip; photos are in the order of their people."""
+    left, right = strip.left, strip.right
+    scaled = strip.left_rows @ strip.right_rows.T
+    # Photos of one person, and the lower triangle: their people come earlier or are the same.
+    near = int(np.searchsorted(codes[right], codes[left[-1]], side="right"))
+    scaled[:, :near][codes[left][:, None] >= codes[right[:near]][None, :]] = -BINS // 2
+    return strip, tail.look(scaled, None if share is None else np.outer(share[left], share[right]))
 
 
 def _unit_rows(embeddings: FloatArray, index: NDArray[np.intp]) -> FloatArray:
@@ -124,47 +173,12 @@ def _unit_rows(embeddings: FloatArray, index: NDArray[np.intp]) -> FloatArray:
     return rows / np.where(norms == 0, 1, norms).astype(np.float32)[:, None]
 
 
-def _count_panel(
-    tail: Tail,
-    embeddings: FloatArray,
-    order: NDArray[np.intp],
-    codes: NDArray[np.intp],
-    share: FloatArray | None,
-    rows: slice,
-    columns: slice,
-) -> None:
-    """Impostor pairs of one panel; photos are in the order of their people, so most strips have no genuine pair."""
-    others = order[columns]
-    other_rows = _unit_rows(embeddings, others).T
-    left_rows = _unit_rows(embeddings, order[rows]) * np.float32(STEPS)
-    # One strip is counted while the next is multiplied. Pages that are asked for again and again would cost a tenth.
-    memories = np.empty((2, STRIP * PANEL), np.float32)
-    counted: Future[None] | None = None
-    with ThreadPoolExecutor(1) as counter:
-        for number, start in enumerate(range(0, len(left_rows), STRIP)):
-            left = order[rows][start : start + STRIP]
-            # What lies before the strip in a panel on the diagonal was compared already.
-            first = start if rows == columns else 0
-            right = others[first:]
-            scaled = memories[number % 2, : len(left) * len(right)].reshape(len(left), len(right))
-            np.matmul(left_rows[start : start + STRIP], other_rows[:, first:], out=scaled)
-            if codes[left[-1]] >= codes[right[0]]:
-                # Photos of one person, and the lower triangle: their people come earlier or are the same.
-                scaled[codes[left][:, None] >= codes[right][None, :]] = -BINS // 2
-            weights = None if share is None else np.outer(share[left], share[right])
-            if counted is not None:
-                counted.result()
-            counted = counter.submit(tail.add, scaled, partial(_photos, left, right), weights)
-        if counted is not None:
-            counted.result()
-
-
 def _photos(
     left: NDArray[np.intp], right: NDArray[np.intp], places: NDArray[np.intp]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """The photos of places in a flat block of left x right."""
-    row, column = np.divmod(places, len(right))
-    return left[row], right[column]
+    row = places // len(right)  # half the time of divmod
+    return left[row], right[places - row * len(right)]
 
 
 def _genuine(

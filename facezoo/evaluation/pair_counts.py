@@ -101,18 +101,17 @@ class PairCounts:
         bin and of genuine ones by the lower edge, so that neither error rate is ever given too low."""
         ends = ((-self.genuine.scores, self.genuine), (self.impostor.scores, self.impostor))
         edges = (-UPPER_EDGES, UPPER_EDGES)
-        values, weights, kinds = [], [], []
-        for kind, ((scores, end), edge) in enumerate(zip(ends, edges, strict=True)):
+        values, weights = [], []
+        for (scores, end), edge in zip(ends, edges, strict=True):
             filled = end.bulk > 0
             values += [scores, edge[filled]]
             weights += [end.weights, end.bulk[filled]]
-            kinds += [np.full(len(scores) + int(filled.sum()), kind)]
-        distinct, place = np.unique(np.concatenate(values), return_inverse=True)
-        weight, kind_of = np.concatenate(weights), np.concatenate(kinds)
-        genuine, impostor = (
-            np.bincount(place[kind_of == kind], weight[kind_of == kind], len(distinct)).astype(np.float64)
-            for kind in (0, 1)
-        )
+        distinct = np.unique(np.concatenate(values))
+        summed = [
+            np.bincount(np.searchsorted(distinct, value), weight, len(distinct))
+            for value, weight in zip(values, weights, strict=True)
+        ]
+        genuine, impostor = (summed[kind].astype(np.float64) + summed[kind + 1] for kind in (0, 2))
         # Summed as the rates are, so that no rejected pair means an FNMR of exactly 0, also of weights like 1/3.
         genuine_total = float(np.cumsum(genuine[::-1])[-1] + self.failed_genuine.sum())
         return Tally(distinct, genuine, impostor, genuine_total, self.totals()[1])

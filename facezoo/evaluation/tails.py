@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -23,6 +23,9 @@ BINS = 1 << 16
 
 BLOCK = 1 << 9
 """Pairs compared at once in float64."""
+
+PIECE = 1 << 19
+"""Scores counted at once: they and their bins stay in the cache."""
 
 STATE = ("key", "done", "counts", "weights", "first", "scaled", "left", "right")
 """Arrays of a state file."""
@@ -64,8 +67,24 @@ class End:
         """With the scores of the chosen pairs (T,) computed again in float64; sign is -1 where they are negated."""
         scores = self.scores.copy()
         scores[chosen] = sign * cosines(embeddings, self.left[chosen], self.right[chosen])
-        order = np.argsort(-scores)
+        order = np.argsort(-scores, kind="stable")  # they are all but in order, which this one makes use of
         return End(scores[order], self.left[order], self.right[order], self.weights[order], self.bulk)
+
+
+class Look(NamedTuple):
+    """What is to be known of a block of scores.
+
+    Attributes:
+        counts: scores in each bin, (BINS,).
+        weights: what they weigh, (BINS,), where they do not count alike.
+        places: in the flat block, of scores that may be held, (F,).
+        scaled: these scores, (F,).
+    """
+
+    counts: NDArray[np.int64]
+    weights: FloatArray | None
+    places: NDArray[np.intp]
+    scaled: FloatArray
 
 
 class Tail:
@@ -82,47 +101,64 @@ class Tail:
         self.counts = np.zeros(BINS, np.int64)
         self.weights = np.zeros(BINS)
         self._first = 0  # of the bins held
-        self._bins = np.empty(0, np.int16)
         self._held: list[Held] = []
 
     def add(self, scaled: FloatArray, pairs: Pairs, weights: FloatArray | None = None) -> None:
         """Count a block of scores.
 
         Args:
-            scaled: scores times `STEPS`, contiguous, fewer than 2^24; -BINS / 2 marks what is not counted.
+            scaled: scores times `STEPS`, fewer than 2^24; -BINS / 2 marks what is not counted.
             pairs: from places in the flat block to the photos of either side.
             weights: of each score, shaped as `scaled`; 1 unless given.
         """
-        if len(self._bins) < scaled.size:
-            self._bins = np.empty(scaled.size, np.int16)
-        bins = self._bins[: scaled.size].reshape(scaled.shape)
-        np.copyto(bins, scaled, casting="unsafe")  # cut towards 0
-        counted = np.roll(cv2.calcHist([bins.view(np.uint16)], [0], None, [BINS], [0, BINS]).ravel(), BINS // 2)
-        counted[0] = 0
-        self.counts += counted.astype(np.int64)
-        if weights is None:
-            self.weights += counted
-        else:
-            weighed = np.bincount(bins.ravel().astype(np.intp) + BINS // 2, weights.ravel(), BINS)
+        self.take(self.look(scaled, weights), pairs)
+
+    def look(self, scaled: FloatArray, weights: FloatArray | None = None) -> Look:
+        """What `take` needs of a block of scores; may be called in threads, before others are taken."""
+        flat, found = scaled.ravel(), [np.empty(0, np.intp)]
+        bins, histogram = np.empty(min(PIECE, flat.size), np.int16), np.zeros((BINS, 1), np.float32)
+        weighed = None if weights is None else np.zeros(BINS)
+        for start in range(0, flat.size, PIECE):
+            piece = flat[start : start + PIECE]
+            words = bins[: len(piece)]
+            np.copyto(words, piece, casting="unsafe")  # cut towards 0
+            cv2.calcHist([words.view(np.uint16)[None]], [0], None, [BINS], [0, BINS], histogram, accumulate=True)
+            found.append(np.flatnonzero(self._inside(piece)) + start)
+            if weights is not None:
+                counted = weights.ravel()[start : start + PIECE]
+                weighed += np.bincount(words.astype(np.intp) + BINS // 2, counted, BINS)
+        counts = np.roll(histogram.ravel().astype(np.int64), BINS // 2)
+        counts[0] = 0  # what is not counted
+        if weighed is not None:
             weighed[0] = 0
-            self.weights += weighed
+        places = np.concatenate(found)
+        return Look(counts, weighed, places, flat[places])
+
+    def take(self, look: Look, pairs: Pairs) -> None:
+        """Count a block that was looked at."""
+        self.counts += look.counts
+        self.weights += look.counts if look.weights is None else look.weights
         above = np.cumsum(self.counts[::-1])[::-1]
         self._first = int(np.count_nonzero(above > self.keep))
-        # A bin above 0 begins at its number; those below reach from there to the next smaller number.
-        flat, first = scaled.ravel(), self._first - BINS // 2
-        found = np.flatnonzero(flat >= first if first > 0 else flat > max(first, 1 - BINS // 2) - 1)
-        if len(found):
-            left, right = pairs(found)
-            self._held.append((flat[found], left.astype(np.int32), right.astype(np.int32)))
+        inside = self._inside(look.scaled)
+        if inside.any():
+            left, right = pairs(look.places[inside])
+            self._held.append((look.scaled[inside], left.astype(np.int32), right.astype(np.int32)))
             if sum(len(part[0]) for part in self._held) > 2 * self.keep:
                 self._collect()
+
+    def _inside(self, scaled: FloatArray) -> NDArray[np.bool_]:
+        """Which scores lie in bins that are held."""
+        first = self._first - BINS // 2
+        # A bin above 0 begins at its number; those below reach from there to the next smaller number.
+        return scaled >= first if first > 0 else scaled > max(first, 1 - BINS // 2) - 1
 
     def _collect(self) -> Held:
         """What is held as one part, without what has fallen out of the tail since."""
         none = np.empty(0, np.int32)
         kept: list[Held] = [(np.empty(0, np.float32), none, none)]
         for scaled, left, right in self._held:
-            inside = np.trunc(scaled) >= self._first - BINS // 2
+            inside = self._inside(scaled)
             kept.append((scaled[inside], left[inside], right[inside]))
         scaled, left, right = (np.concatenate(part) for part in zip(*kept, strict=True))
         self._held = [(scaled, left, right)]

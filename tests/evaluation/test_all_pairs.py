@@ -133,22 +133,22 @@ def test_an_interrupted_count_goes_on_and_ends_alike(small_blocks, monkeypatch, 
     monkeypatch.setattr(pair_counting, "SAVE_EVERY", 0.0)
     embeddings, identity = people()
     whole = count_pairs(embeddings, identity, keep=200)
-    state, done, real = tmp_path / "state.npz", [], pair_counting._count_panel
+    state, done, real = tmp_path / "state.npz", [], pair_counting.save_state
 
-    def count_panel(*given):
+    def save_state(*given):
+        real(*given)
+        done.append(1)
         if len(done) == 5:
             raise Killed
-        done.append(1)
-        real(*given)
 
-    monkeypatch.setattr(pair_counting, "_count_panel", count_panel)
+    monkeypatch.setattr(pair_counting, "save_state", save_state)
     with pytest.raises(Killed):
         count_pairs(embeddings, identity, keep=200, state=state)
     assert state.is_file()
     done.clear()
     with pytest.raises(InputError, match="other embeddings"):
         count_pairs(embeddings + 1, identity, keep=200, state=state)
-    monkeypatch.setattr(pair_counting, "_count_panel", lambda *given: (done.append(1), real(*given)))
+    monkeypatch.setattr(pair_counting, "save_state", lambda *given: (done.append(1), real(*given)))
 
     again = count_pairs(embeddings, identity, keep=200, state=state)
 
