@@ -19,6 +19,9 @@ STIFFNESS = 0.3
 RANK = 48
 """Smooth deviations that are followed; finer ones, such as those of lips, are left out."""
 
+NOSE = 4
+"""Mesh point of the nose's tip."""
+
 LEAST, MOST = 1.0, 20_000.0
 """Pixels of half the width of a face that can be drawn on."""
 
@@ -58,6 +61,21 @@ class Pose:
         """Pixels and depth (N, 3) float32 of head coordinates (N, 3) that follow the mesh by `following`."""
         placed = points @ self.matrix[:3] + self.matrix[3]
         return (placed + follow @ self.rest).astype(np.float32)
+
+    def faced(self, points: FloatArray) -> FloatArray:
+        """Head coordinates (N, 3) of points that are turned to the viewer about the middle of the face as it is seen,
+        and moved before the head."""
+        # The level direction that is seen end-on, towards the viewer.
+        x, z = self.matrix[2, 0], -self.matrix[0, 0]
+        towards = np.array([x, 0, z]) / max(float(np.hypot(x, z)), 1e-12)
+        if (towards @ self.matrix[:3])[2] > 0:
+            towards = -towards
+        right = np.array([-towards[2], 0, towards[0]])
+        every, tip = head().points, head().points[NOSE]
+        aside, near = every @ right, every @ towards
+        away = points - tip
+        turned = away[:, :1] * right + away[:, 2:] * -towards + away[:, 1:2] * np.array([0.0, 1.0, 0.0])
+        return turned + (aside.min() + aside.max()) / 2 * right + near.max() * towards + np.array([0, tip[1], 0])
 
     def turned(self, normals: FloatArray) -> FloatArray:
         """Unit normals (..., 3) of head coordinates in the photo."""

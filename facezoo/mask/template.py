@@ -28,6 +28,7 @@ class Part:
         shadow: share of the light it takes from the skin beside it.
         skin: the colours multiply the colour of the face's skin instead of a white light.
         gloss: share of the light that it mirrors.
+        faces: it does not turn with the head, but lies before it as the viewer sees it.
     """
 
     grid: FloatArray
@@ -35,6 +36,7 @@ class Part:
     shadow: float = 0.35
     skin: bool = False
     gloss: float = 0.0
+    faces: bool = False
 
     @cached_property
     def follow(self) -> FloatArray:

@@ -87,7 +87,7 @@ def wear(image: Image, mesh: FloatArray, template: Template, rng: np.random.Gene
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or min(image.shape[:2]) < 4:
         raise InputError(f"mask: an image is {image.dtype} {image.shape}; it must be uint8 RGB (H, W, 3)")
     pose = Pose.of(mesh)
-    placed = [pose.place(part.grid.reshape(-1, 3), part.follow) for part in template.parts]
+    placed = [_placed(part, pose) for part in template.parts]
     worn, covered = image.copy(), np.zeros(image.shape[:2], np.uint8)
     window = _window(placed, pose.unit, image.shape[:2])
     if window is None:
@@ -103,6 +103,12 @@ def wear(image: Image, mesh: FloatArray, template: Template, rng: np.random.Gene
     drawn = _blurred(drawn, min(softness, 0.08 * pose.unit))
     _lay(window.seen(worn), window.seen(covered), drawn, _fallen(dark, skin, pose.unit), light, rng)
     return Worn(worn, covered)
+
+
+def _placed(part: Part, pose: Pose) -> FloatArray:
+    """Pixels and depth (R * C, 3) of a part's grid."""
+    points = part.grid.reshape(-1, 3)
+    return pose.place(pose.faced(points) if part.faces else points, part.follow)
 
 
 def _window(placed: list[FloatArray], unit: float, size: tuple[int, int]) -> Window | None:

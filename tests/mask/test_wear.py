@@ -195,6 +195,25 @@ def test_a_soft_photo_gets_a_soft_mask():
     assert rims[1] < 0.6 * rims[0]
 
 
+@pytest.mark.parametrize("yaw", [-80, -40, 40, 80])
+def test_a_hand_is_before_the_face_from_wherever_it_is_seen(yaw: float):
+    frontal, seen = (coverage(turned(angle), drawn("hand:over=mouth", 1)) > 127 for angle in (0, yaw))
+    face = rasterise(np.asarray(turned(yaw), np.float32), canonical().closed, (SIZE, SIZE)).triangle >= 0
+
+    assert seen.sum() > 0.6 * frontal.sum()  # never from its edge
+    assert (seen & face).sum() > 0.1 * face.sum()
+
+
+@pytest.mark.parametrize("yaw", [-80, -45, 0, 45, 80])
+def test_a_gaiter_covers_nose_mouth_and_jaw_up_to_the_ear_that_is_seen(yaw: float):
+    mesh = turned(yaw)
+    seen = coverage(mesh, drawn("gaiter", 0)) > 127
+    points = np.rint(mesh[[4, 13, 152, 172 if yaw > 0 else 397], :2]).astype(int)  # nose, mouth, chin, the near jaw
+
+    assert seen[points[:, 1], points[:, 0]].mean() >= 0.75  # the nose's tip may lie on the silhouette
+    assert not seen[np.rint(mesh[[33, 263], 1]).astype(int), np.rint(mesh[[33, 263], 0]).astype(int)].any()
+
+
 def test_a_face_beside_the_photo_changes_nothing():
     mesh = turned(shift=(-400.0, 70.0))
     image = skin(turned())
