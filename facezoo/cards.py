@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from facezoo.registry import Registry, options_of, parse_spec
+from facezoo.options import change_options, options_of
+from facezoo.registry import Registry, parse_spec
 
 PAPER = re.compile(r"https?://[^\s,;]+[^\s,;.):]")
 
@@ -59,6 +60,16 @@ def card(registry: Registry[Any], name: str) -> Card:
 def cards(registry: Registry[Any]) -> list[Card]:
     """The cards of all parts, by name."""
     return [card(registry, name) for name in registry.names()]
+
+
+def changes(registry: Registry[Any]) -> list[Card]:
+    """What may be done to any part: the cards of the options that every part takes, named `any` and the kind."""
+    found = []
+    for change in registry.changes():
+        options = {key: _text(option.default) for key, option in change_options(change).items()}
+        what = (inspect.getdoc(change) or "").partition("\n\n")[0].replace("\n", " ").rstrip(".")
+        found.append(Card(f"any {registry.kind}", what, "", "", options, {}))
+    return found
 
 
 def _made(factory: Callable[..., Any]) -> Any:

@@ -37,7 +37,8 @@ from facezoo.evaluation.run import alignment_words, needs_locate
 from facezoo.evaluation.verification import Verification
 from facezoo.files import whole_text
 from facezoo.image import SUFFIXES, image_names
-from facezoo.registry import BENCHMARKS, DATASETS, options_of, parse_spec
+from facezoo.options import options_of
+from facezoo.registry import BENCHMARKS, DATASETS, parse_spec
 from facezoo.types import Crop, FloatArray, InputError
 
 log = logging.getLogger(__name__)

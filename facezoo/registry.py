@@ -7,8 +7,8 @@ without anybody importing its module.
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
+import functools
 import importlib
 import inspect
 import re
@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from facezoo.options import changed, options_of
 from facezoo.types import InputError
 
 T = TypeVar("T")
@@ -77,29 +78,6 @@ def _split(text: str) -> list[str]:
     return [part for part in parts if part.strip()]
 
 
-def options_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """The options a factory takes by name.
-
-    A variant such as `def iresnet50(**options) -> IResNet` takes those of the class it returns;
-    what the class takes by position only (the numbers of the paper's table) is not an option.
-    """
-    parameters = inspect.signature(factory).parameters
-    # Those of a dataclass are looked up in the module of the class that has the field.
-    by_init = inspect.isclass(factory) and not dataclasses.is_dataclass(factory)
-    hints = typing.get_type_hints(factory.__init__ if by_init else factory)
-    by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    options = {
-        name: parameter.replace(annotation=hints.get(name, Any))
-        for name, parameter in parameters.items()
-        if parameter.kind in by_name
-    }
-    takes_more = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    made = None if inspect.isclass(factory) else hints.get("return")
-    if takes_more and inspect.isclass(made):
-        options = {**options_of(made), **options}
-    return options
-
-
 class Registry(Generic[T]):
     """Named factories of one kind.
 
@@ -112,6 +90,7 @@ class Registry(Generic[T]):
         self.kind, self.home = kind, home
         self._factories: dict[str, Callable[..., T]] = {}
         self._presets: dict[str, str] = {}
+        self._changes: list[Callable[..., T]] = []
         self._loaded, self._lock = False, threading.RLock()
 
     def register(self, factory: F | None = None, /, *, name: str | None = None) -> Any:
@@ -123,6 +102,19 @@ class Registry(Generic[T]):
             raise ValueError(f"{self.kind} {key!r} is registered twice")
         self._factories[key] = factory
         return factory
+
+    def change(self, change: F) -> F:
+        """Decorator of a function that changes any part: its options are taken by every part.
+
+        The function takes what was made and its own options, of which the first, with the default None, calls for the
+        change; the others say how.
+        """
+        self._changes.append(change)
+        return change
+
+    def changes(self) -> list[Callable[..., T]]:
+        self._load()
+        return self._changes
 
     def _load(self) -> None:
         with self._lock:
@@ -157,7 +149,7 @@ class Registry(Generic[T]):
         if name not in self._factories:
             known = [*self.names(), *self.presets()]
             raise InputError(f"unknown {self.kind} {name!r}{_meant(name, known)}; known: {', '.join(known)}")
-        return self._factories[name]
+        return functools.reduce(functools.partial(changed, name), self._changes, self._factories[name])
 
     def create(self, spec: str, /, **given: Any) -> T:
         """Create from `name:key=value,...`; `given` are further options from code, not from text."""

@@ -13,13 +13,14 @@ PACKAGE = Path(__file__).parent.parent / "facezoo"
 
 # From the bottom up; a module may import its own level and those below.
 LEVELS = [
-    {"types", "registry", "cards", "files", "progress"},
+    {"types", "options", "registry", "cards", "files", "progress"},
     {"align", "image", "distributed", "contract"},
     {"backbones", "networks", "heads", "distillation", "data", "mask", "optim", "zoo"}
     | {"config", "config_import", "recipes"},
     {"modes", "checkpoint", "evaluation"},
     {"gallery", "embedder"},
-    {"run", "plan", "state", "head_file", "teacher"},
+    {"run", "plan", "state", "head_file", "teacher", "stopping"},
+    {"learner"},
     {"train", "dry_run", "validation", "identities", "curation", "extract", "doctor"}
     | {"sdk", "export", "imports", "measure", "quality"},
     {"demo"},

@@ -3,7 +3,8 @@ from typing import Literal
 
 import pytest
 
-from facezoo.registry import DATASETS, Registry, options_of, parse_spec, without_option
+from facezoo.options import options_of
+from facezoo.registry import DATASETS, Registry, parse_spec, without_option
 from facezoo.types import InputError
 
 
@@ -123,3 +124,30 @@ def test_an_option_can_be_taken_out_of_a_spec(spec, less):
 def test_a_list_without_double_quotes_is_told_of_them():
     with pytest.raises(InputError, match="double quotes"):
         DATASETS.create("multi:sets=['a','b']")
+
+
+def test_a_change_gives_its_options_to_every_part():
+    parts = Registry("shape", "facezoo.data")
+
+    @parts.register
+    def square(side: int = 1) -> list[int]:
+        return [side, side]
+
+    @parts.change
+    def turned(made: list[int], turn: int | None = None, times: int = 1) -> tuple[list[int], int]:
+        return made, turn * times
+
+    assert parts.create("square:side=2") == [2, 2] and parts.create("square:turn=none") == [1, 1]
+    assert parts.create("square:side=2,turn=3,times=4") == ([2, 2], 12)
+    assert list(options_of(parts.factory("square"))) == ["side", "turn", "times"]
+    with pytest.raises(InputError, match="square: times does nothing without turn"):
+        parts.create("square:times=4")
+    with pytest.raises(InputError, match=r"no option 'trun' \(did you mean turn\?\); its options: side, times, turn"):
+        parts.create("square:trun=4")
+
+    @parts.register
+    def circle(turn: int = 0) -> list[int]:
+        return [turn]
+
+    with pytest.raises(ValueError, match="circle: its option 'turn' is one that every part takes"):
+        parts.create("circle")

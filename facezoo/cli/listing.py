@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal
 
@@ -53,7 +53,7 @@ def list_parts(
         json: print the list as JSON.
     """
     from facezoo import registry
-    from facezoo.cards import cards
+    from facezoo.cards import cards, changes
     from facezoo.zoo import ENTRIES
 
     if kind == "models":
@@ -81,12 +81,16 @@ def list_parts(
             return
         print("\n".join(_backbones(rows)))
         return
-    found = cards(getattr(registry, kind.replace("-", "_").upper()))
+    parts = getattr(registry, kind.replace("-", "_").upper())
+    found, everywhere = cards(parts), changes(parts)
     if json:
         print_json([asdict(card) for card in found])
         return
     if any(card.formula or card.presets for card in found):
-        print("\n".join(_block(card) for card in found))
+        shared = [key for change in everywhere for key in change.options]
+        print("\n".join(_block(card, shared) for card in found))
+        for change in everywhere:
+            print(_block(change))
         return
     width = max((len(card.name) for card in found), default=0)
     for card in found:
@@ -112,9 +116,10 @@ def _line(card: Card, width: int = 18) -> str:
     return f"{card.name:{width}}  {textwrap.shorten(card.what, 100)}".rstrip()
 
 
-def _block(card: Card) -> str:
-    """A part on a few lines: name and what it does, formula, options, presets, paper."""
-    options = ", ".join(f"{key}={value}" if value else key for key, value in card.options.items())
+def _block(card: Card, shared: Sequence[str] = ()) -> str:
+    """A part on a few lines: name and what it does, formula, options but for those shared by all, presets, paper."""
+    own = {key: value for key, value in card.options.items() if key not in shared}
+    options = ", ".join(f"{key}={value}" if value else key for key, value in own.items())
     rows = [
         _line(card),
         f"    {card.formula}" if card.formula else "",

@@ -1,4 +1,4 @@
-"""Work cut into numbered pieces, done in this process or in several."""
+"""Work cut into pieces, done in this process or in several."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import cv2
 
 from facezoo.types import InputError
 
+S = TypeVar("S")
 T = TypeVar("T")
 
-_work: Callable[[int], Any] | None = None
+_work: Callable[[Any], Any] | None = None
 
 
 def check_workers(workers: int) -> None:
@@ -25,8 +26,14 @@ def check_workers(workers: int) -> None:
         raise InputError(f"workers is {workers}, it must be 1 or more")
 
 
-def spread(work: Callable[[int], T], numbers: Sequence[int], workers: int) -> Iterator[tuple[int, T]]:
-    """`work(number)` for every number, given as they end; `work` is pickled once for each process.
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def spread(work: Callable[[S], T], pieces: Sequence[S], workers: int) -> Iterator[tuple[S, T]]:
+    """`work(piece)` for every piece, given as they end; `work` is pickled once for each process, a piece when its turn
+    comes.
 
     The first error ends it: pieces that have not begun are not done. Workers end with this process, however it ends.
 
@@ -34,15 +41,15 @@ def spread(work: Callable[[int], T], numbers: Sequence[int], workers: int) -> It
         InputError: fewer than one worker, or one that was killed.
     """
     check_workers(workers)
-    workers = min(workers, len(numbers))
+    workers = min(workers, len(pieces))
     if workers <= 1:
-        for number in numbers:
-            yield number, work(number)
+        for piece in pieces:
+            yield piece, work(piece)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=_start, initargs=(work,))
     try:
-        futures = {pool.submit(_piece, number): number for number in numbers}
+        futures = {pool.submit(_piece, piece): piece for piece in pieces}
         for future in as_completed(futures):
             yield futures.pop(future), future.result()
     except BrokenProcessPool:
@@ -53,7 +60,7 @@ def spread(work: Callable[[int], T], numbers: Sequence[int], workers: int) -> It
         pool.shutdown(cancel_futures=True)
 
 
-def _start(work: Callable[[int], Any]) -> None:
+def _start(work: Callable[[Any], Any]) -> None:
     global _work
     _work = work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the work
@@ -69,6 +76,6 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _piece(number: int) -> Any:
+def _piece(piece: Any) -> Any:
     assert _work is not None
-    return _work(number)
+    return _work(piece)

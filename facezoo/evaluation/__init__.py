@@ -1,7 +1,7 @@
 """Benchmarks, the scores they give, and the reports that say how the scores were taken."""
 
 from facezoo.data.pairs import draw_pairs
-from facezoo.evaluation import all_pairs, identification, ijb_files, masked, megaface, sets
+from facezoo.evaluation import all_pairs, identification, ijb_files, masked, megaface_files, sets
 from facezoo.evaluation.folds import fold_accuracy
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import Report, read_json, table, to_json, write_json
@@ -20,7 +20,7 @@ __all__ = [
     "identification",
     "ijb_files",
     "masked",
-    "megaface",
+    "megaface_files",
     "needs_locate",
     "read_json",
     "sets",

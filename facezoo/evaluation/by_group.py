@@ -125,7 +125,7 @@ class ByGroup:
             right,
             same,
             scores,
-            self._identity(),
+            *self._owner(),
             self._weights,
             first.resamples,
             f"{first.interval_method()}, within each group",
@@ -133,13 +133,16 @@ class ByGroup:
         group_of = np.repeat(np.arange(len(self.groups)), np.diff(self._starts))
         return GroupPart(list(self.groups), group_of)(report, pairs)
 
-    def _identity(self) -> NDArray[np.intp] | None:
-        """Of the photos of all groups; None where one does not know."""
-        known = [each.identity for each in self.groups.values() if each.identity is not None]
-        if len(known) < len(self.groups):
-            return None
-        people = np.cumsum([0, *(int(identity.max()) + 1 for identity in known)])
-        return np.concatenate([identity + start for identity, start in zip(known, people.tolist())])
+    def _owner(self) -> tuple[NDArray[np.intp], str]:
+        """Of the photos of all groups, what independent pairs do not share, and whether that is a person or a photo."""
+        if all(each.identity is not None for each in self.groups.values()):
+            each_owner, shared = [each.owner for each in self.groups.values()], "person"
+        else:
+            each_owner, shared = [each.shows for each in self.groups.values()], "photo"
+        sizes = [len(each.photos) for each in self.groups.values()]
+        owners = [np.arange(size) if owner is None else owner for owner, size in zip(each_owner, sizes)]
+        starts = np.cumsum([0, *(int(owner.max()) + 1 for owner in owners)])
+        return np.concatenate([owner + start for owner, start in zip(owners, starts.tolist())]), shared
 
     def _weights(self) -> Iterator[FloatArray]:
         """Each group is drawn by itself."""

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facezoo.evaluation.intervals import check_draws, trial_intervals
-from facezoo.evaluation.noise import (
-    JITTER,
-    NOISE_WORDS,
-    Noise,
-    bare,
-    centred,
-    distractor_factors,
-    read_json_list,
-    read_noise,
-)
+from facezoo.evaluation.noise import JITTER, NOISE_WORDS, Noise, centred, distractor_factors
 from facezoo.evaluation.open_set import Ties, growth_table
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.ranks import Top, Vectors, pair_scores, running_top
 from facezoo.evaluation.report import NO_FACE, Mistake, Report
 from facezoo.evaluation.verification import MISTAKES
-from facezoo.registry import BENCHMARKS
 from facezoo.types import FloatArray, InputError
 
 TRIALS = 1 << 16
@@ -66,8 +55,8 @@ class MegaFace:
     """Rank-k identification among distractors; https://arxiv.org/abs/1512.00596.
 
     For every ordered pair of a person's photos, one is the probe, the other lies in a gallery with all distractors; the
-    trial is a hit at rank k if fewer than k distractors score as high. Photos in the order: FaceScrub, masked FaceScrub
-    in the same order if there are masked probes, distractors. A trial with a photo without a face is a miss;
+    trial is a hit at rank k if fewer than k distractors score as high. Photos in the order: FaceScrub, distractors, and
+    masked FaceScrub in its own order if there are masked probes. A trial with a photo without a face is a miss;
     distractors without a face are left out.
 
     Attributes:
@@ -127,7 +116,10 @@ class MegaFace:
 
     def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
         """The report for embeddings (N, D) of any dimension, normalised or not, and the photos without a face (N,)."""
-        found = self.ranked(embeddings, failed)
+        return self.report(self.ranked(embeddings, failed))
+
+    def report(self, found: Ranked) -> Report:
+        """As `score`, of trials that were ranked already."""
         probe, ranks, compared = found.probe, found.ranks, np.isfinite(found.score)
         rates = _rates(ranks, self.ranks)
         metrics: dict[str, float | None] = {f"rank{k}": float(rates[k - 1]) for k in range(1, self.ranks + 1)}
@@ -156,30 +148,33 @@ class MegaFace:
     def ranked(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Ranked:
         """What became of every trial."""
         people = len(self.identity)
-        first = people * (2 if self.masked else 1)
-        if embeddings.ndim != 2 or len(embeddings) != first + self.distractors:
-            raise InputError(
-                f"{self.name}: embeddings of shape {embeddings.shape}, {first + self.distractors} rows are due"
-            )
+        rows = self.shift + people if self.masked else people + self.distractors
+        if embeddings.ndim != 2 or len(embeddings) != rows:
+            raise InputError(f"{self.name}: embeddings of shape {embeddings.shape}, {rows} rows are due")
         lost = np.zeros(len(embeddings), bool) if failed is None else failed
         noisy = np.zeros(people + self.distractors, bool) if self.noisy is None else self.noisy
         gallery, probes = self._facescrub(embeddings, noisy[:people])
         kept, factor = distractor_factors(noisy[people:], self.noise)
-        present = ~lost[first:][kept]
+        present = ~lost[people + kept]
         if not present.any():
             raise InputError(f"{self.name}: no distractor has a face")
-        others = Vectors(embeddings, first + kept[present], factor=None if factor is None else factor[present])
+        others = Vectors(embeddings, people + kept[present], factor=None if factor is None else factor[present])
         sizes = [10**power for power in range(1, len(str(len(others)))) if 10**power < len(others)] + [len(others)]
         tops = running_top(Vectors(probes), others, self.ranks, sizes)
         probe, mate = self.trials()
         score = pair_scores(Vectors(probes), probe, Vectors(gallery), mate)
-        score[lost[probe + (people if self.masked else 0)] | lost[mate]] = -np.inf
+        score[lost[probe + self.shift] | lost[mate]] = -np.inf
         return Ranked(probe, mate, score, self._ranks(tops[-1], probe, score), sizes, tops, others, lost)
+
+    @property
+    def shift(self) -> int:
+        """How far the photo of a probe lies behind the FaceScrub photo that it is or is made of."""
+        return len(self.identity) + self.distractors if self.masked else 0
 
     def _facescrub(self, embeddings: FloatArray, noisy: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]:
         """Gallery and probe embeddings (F, D): the same photos, or the probes masked."""
         people = len(self.identity)
-        sets = [embeddings[:people], embeddings[people : 2 * people]] if self.masked else [embeddings[:people]]
+        sets = [embeddings[:people], embeddings[self.shift :]] if self.masked else [embeddings[:people]]
         if noisy.any() and self.noise != "drop":
             jitter = JITTER if self.noise == "push" else 0.0
             sets = [centred(photos, self.identity, noisy, jitter, self.seed) for photos in sets]
@@ -227,83 +222,11 @@ class MegaFace:
 
     def nearest(self, found: Ranked, probe: int) -> Mistake:
         """A probe beside the distractor with the highest score."""
-        top, shift = found.tops[-1], len(self.identity) if self.masked else 0
+        top = found.tops[-1]
         other = self.photos[found.others.rows[top.places[probe, 0]]].name
-        return Mistake(self.photos[probe + shift].name, other, False, float(top.scores[probe, 0]), search=True)
+        return Mistake(self.photos[probe + self.shift].name, other, False, float(top.scores[probe, 0]), search=True)
 
 
 def _rates(ranks: NDArray[np.intp], largest: int) -> FloatArray:
     """Share of the trials within rank 1, 2, .. largest."""
     return np.cumsum(np.bincount(ranks, minlength=largest + 2)[1 : largest + 1]) / len(ranks)
-
-
-@BENCHMARKS.register
-def megaface(
-    root: Path,
-    facescrub_list: Path | None = None,
-    distractor_list: Path | None = None,
-    facescrub: str = "facescrub",
-    distractors: str = "megaface",
-    masked: str | None = None,
-    size: int | None = None,
-    noise: Noise = "drop",
-    facescrub_noise: Path | None = None,
-    distractor_noise: Path | None = None,
-    aligned: str | None = "arcface",
-    ties: Ties = "miss",
-    ranks: int = 10,
-    resamples: int = 1000,
-    seed: int = 0,
-    name: str = "megaface",
-) -> MegaFace:
-    """MegaFace with FaceScrub probes: lists in JSON, photos below two folders.
-
-    Args:
-        root: folder of both.
-        facescrub_list: JSON of "path" and "id"; `root/facescrub_features_list.json` unless given. A photo without id
-            belongs to its folder.
-        distractor_list: JSON of "path"; `root/megaface_features_list.json` unless given.
-        facescrub, distractors: folders of the photos in root; the paths of the lists are relative to them.
-        masked: folder in root of the masked FaceScrub photos, with the paths of the list: they are the probes then.
-        size: how many distractors of the list to take, the first; all unless given.
-        noise: what becomes of the photos in the noise lists: drop, centre, zero (FaceX-Zoo) or push (insightface).
-        facescrub_noise, distractor_noise: noise lists.
-        aligned: template of the crops; none if they are raw photos.
-        ties: miss, or hit as in FaceX-Zoo.
-        ranks: largest rank.
-        resamples, seed: of the bootstrap over identities.
-        name: in the report.
-    """
-    probes, ids = read_json_list(facescrub_list or root / "facescrub_features_list.json")
-    strangers, _ = read_json_list(distractor_list or root / "megaface_features_list.json")
-    if size is not None and not 1 <= size <= len(strangers):
-        raise InputError(f"{name}: size is {size}, the list has {len(strangers)} distractors")
-    strangers = strangers[:size]
-    people = ids or [path.rpartition("/")[0] for path in probes]
-    bad = read_noise(facescrub_noise) if facescrub_noise else set()
-    bad_strangers = read_noise(distractor_noise, distractors=True) if distractor_noise else set()
-    noisy = np.array([bare(path) in bad for path in probes] + [path in bad_strangers for path in strangers])
-    for path, listed, there in (
-        (facescrub_noise, bad, noisy[: len(probes)]),
-        (distractor_noise, bad_strangers, noisy[len(probes) :]),
-    ):
-        if listed and size is None and not there.any():
-            raise InputError(f"{path}: names none of the photos of the list")
-    photos = [Photo(path, root / facescrub / path) for path in probes]
-    if masked:
-        photos += [Photo(f"{masked}/{path}", root / masked / path) for path in probes]
-    photos += [Photo(path, root / distractors / path) for path in strangers]
-    # One photo of each folder tells whether the folders are right; a million are not looked for one by one.
-    for source in (photos[0].source, photos[len(probes)].source, photos[-1].source):
-        if isinstance(source, Path) and not source.is_file():
-            raise InputError(f"{source}: no such photo; correct root, or the folders facescrub=, masked=, distractors=")
-    identity = np.unique(people, return_inverse=True)[1]
-    return MegaFace(
-        name, photos, identity, len(strangers), bool(masked), aligned, noisy, noise, ties, ranks, resamples, seed
-    )
-
-
-BENCHMARKS.preset("megaface_mask", "megaface:masked=facescrub_mask,name=megaface_mask")
-BENCHMARKS.preset("megaface@facexzoo", "megaface:noise=zero,ties=hit")
-BENCHMARKS.preset("megaface_mask@facexzoo", "megaface:masked=facescrub_mask,name=megaface_mask,noise=zero,ties=hit")
-BENCHMARKS.preset("megaface@insightface", "megaface:noise=push")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from facezoo.evaluation.fairness import between
 from facezoo.evaluation.intervals import independent_trials
 from facezoo.evaluation.metrics import Tally
-from facezoo.evaluation.report import Report
+from facezoo.evaluation.photos import Photo
+from facezoo.evaluation.report import Mistake, Report
 from facezoo.types import FloatArray
 
 POINTS = 400
@@ -62,7 +63,8 @@ def listed_pairs(
     right: NDArray[np.intp],
     same: NDArray[np.bool_],
     scores: FloatArray,
-    identity: NDArray[np.intp] | None,
+    owner: NDArray[np.intp] | None,
+    shared: str,
     draw: Callable[[], Iterator[FloatArray]],
     resamples: int,
     method: str,
@@ -70,7 +72,8 @@ def listed_pairs(
     """`ScoredPairs` of a list that is held as a whole; a resample is a weight for each pair, (P,).
 
     Args:
-        identity: of each photo (N,), if known.
+        owner: of each photo (N,), what independent pairs do not share; None if that is the photo itself.
+        shared: what that is, person or photo.
     """
 
     def weigh(drawn: FloatArray | None, chosen: NDArray[np.integer]) -> FloatArray:
@@ -84,11 +87,37 @@ def listed_pairs(
     def trials(groups: NDArray[np.integer], number: int) -> tuple[FloatArray, FloatArray]:
         inside = np.where(groups[left] == groups[right], groups[left], -1)
         chosen = [[np.flatnonzero((inside == g) & (same == kind)) for g in range(number)] for kind in (False, True)]
-        counts = [[independent_trials(left[some], right[some], identity) for some in kind] for kind in chosen]
+        counts = [[independent_trials(left[some], right[some], owner) for some in kind] for kind in chosen]
         return np.array(counts[0], np.float64), np.array(counts[1], np.float64)
 
-    shared = "photo" if identity is None else "person"
     return ScoredPairs(left, right, same, scores, weigh, totals, trials, shared, draw, resamples, method)
+
+
+def pair_mistakes(
+    photos: Sequence[Photo],
+    left: NDArray[np.intp],
+    right: NDArray[np.intp],
+    same: NDArray[np.bool_],
+    scores: FloatArray,
+    threshold: float,
+    most: int,
+) -> tuple[Mistake, ...]:
+    """The worst pairs of either kind, worst first, false matches before false non-matches; `most` of each."""
+    if not len(photos):
+        return ()
+    order = np.argsort(scores, kind="stable")
+    accepted, genuine = scores[order] >= threshold, same[order]
+    false_matches = order[accepted & ~genuine][::-1][:most]
+    false_non_matches = order[~accepted & genuine][:most]
+    return tuple(
+        Mistake(
+            photos[left[k]].name,
+            photos[right[k]].name,
+            bool(same[k]),
+            float(scores[k]) if np.isfinite(scores[k]) else None,
+        )
+        for k in np.concatenate([false_matches, false_non_matches])
+    )
 
 
 def thinned_roc(tallied: Tally, floor: float = -np.inf, ceiling: float = np.inf) -> dict[str, list[float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,9 +27,9 @@ from facezoo.evaluation.intervals import (
 )
 from facezoo.evaluation.metrics import Sorted, Tally, auc, eer, min_dcf, score_statistics, tar_at_far
 from facezoo.evaluation.photos import Photo
-from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
+from facezoo.evaluation.report import NO_FACE, Interval, Report
 from facezoo.evaluation.score_curves import roc_corners, score_histogram
-from facezoo.evaluation.scored_pairs import Part, listed_pairs
+from facezoo.evaluation.scored_pairs import Part, listed_pairs, pair_mistakes
 from facezoo.types import FloatArray, InputError, unit
 
 ThresholdRule: TypeAlias = Literal["exact", "fxz_grid", "if_grid"]
@@ -69,6 +68,8 @@ class Verification:
         seed: of the bootstrap.
         notes: what a reader of the report should know, by word.
         parts: what columns beside the photos add to the report, from `columns.columns`.
+        shows: the first photo that shows the same, of each photo (N,), where some are copies of others, as masked ones
+            are: photo and copy are no independent evidence. None without copies.
     """
 
     name: str
@@ -84,6 +85,7 @@ class Verification:
     seed: int = 0
     notes: Mapping[str, str | int] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
+    shows: NDArray[np.intp] | None = None
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
@@ -141,12 +143,12 @@ class Verification:
             | self._without_error(metrics),
             {"roc": roc_corners(tallied), "histogram": score_histogram(scores, same)},
             self._protocol(failed, scores, len(folds.accuracies)) | unmeasurable,
-            self._mistakes(scores, same, float(folds.thresholds.mean())),
+            pair_mistakes(self.photos, self.left, self.right, same, scores, float(folds.thresholds.mean()), MISTAKES),
         )
         if self.parts:
             method = self.interval_method()
             pairs = listed_pairs(
-                self.left, self.right, same, scores, self.identity, self.weights, self.resamples, method
+                self.left, self.right, same, scores, self.owner, self.shared, self.weights, self.resamples, method
             )
             for part in self.parts:
                 report = part(report, pairs)
@@ -209,9 +211,14 @@ class Verification:
         """What independent pairs do not share: a person, or a photo where people are unknown."""
         return "photo" if self.identity is None else "person"
 
+    @property
+    def owner(self) -> NDArray[np.intp] | None:
+        """Of each photo (N,), what independent pairs do not share; None if that is the photo itself."""
+        return self.shows if self.identity is None else self.identity
+
     def trials(self, chosen: NDArray[np.bool_]) -> int:
         """How many of the chosen pairs (P,) are independent evidence."""
-        return independent_trials(self.left[chosen], self.right[chosen], self.identity)
+        return independent_trials(self.left[chosen], self.right[chosen], self.owner)
 
     @cached_property
     def impostor_trials(self) -> int:
@@ -248,24 +255,6 @@ class Verification:
                 f"{int(np.isinf(scores).sum())}: never accepted, so a genuine one is a false non-match"
             )
         return {**words, **self.notes}
-
-    def _mistakes(self, scores: FloatArray, same: NDArray[np.bool_], threshold: float) -> tuple[Mistake, ...]:
-        """The worst of either kind, worst first; false matches before false non-matches."""
-        if not len(self.photos):
-            return ()
-        order = np.argsort(scores, kind="stable")
-        accepted, genuine = scores[order] >= threshold, same[order]
-        false_matches = order[accepted & ~genuine][::-1][:MISTAKES]
-        false_non_matches = order[~accepted & genuine][:MISTAKES]
-        return tuple(
-            Mistake(
-                self.photos[self.left[k]].name,
-                self.photos[self.right[k]].name,
-                bool(same[k]),
-                float(scores[k]) if math.isfinite(scores[k]) else None,
-            )
-            for k in np.concatenate([false_matches, false_non_matches])
-        )
 
 
 def pair_measure(

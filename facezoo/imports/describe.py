@@ -15,7 +15,8 @@ import torch
 from torch import nn
 
 from facezoo.backbones.keys import LAYOUTS, Layout
-from facezoo.registry import BACKBONES, NETWORKS, Registry, options_of, parse_spec
+from facezoo.options import options_of
+from facezoo.registry import BACKBONES, NETWORKS, Registry, parse_spec
 
 Shape = tuple[int, ...]
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from facezoo.cards import PAPER, card
 from facezoo.files import write_text
 from facezoo.imports.describe import layouts_of, on_meta, options
-from facezoo.registry import BACKBONES, options_of
+from facezoo.options import options_of
+from facezoo.registry import BACKBONES
 
 COUNTS = Path(__file__).parent / "backbones.json"
 """Parameters and multiply-adds of the registered backbones, counted once: to count them all takes a minute."""

@@ -8,7 +8,8 @@ from torch import nn
 from facezoo.checkpoint import load_model, save_model
 from facezoo.export import export_onnx
 from facezoo.image import write_image
-from facezoo.registry import BACKBONES, options_of
+from facezoo.options import options_of
+from facezoo.registry import BACKBONES
 from facezoo.types import Contract, InputError
 
 PARAMETERS = {

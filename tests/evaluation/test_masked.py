@@ -55,8 +55,8 @@ def root(tmp_path: Path) -> Path:
 def made(root: Path, faces: str = "probe", **options: object) -> MaskedBenchmark:
     more = "".join(f",{key}={value}" for key, value in options.items())
     plain = f"lfw:root={root},aligned=arcface,resamples=50"
-    into = root.parent / f"masked_{faces}"
-    return BENCHMARKS.create(f'masked:benchmark="{plain}",faces={faces},mesh=landmarks,into={into}{more}')
+    folder = root.parent / f"masked_{faces}"
+    return BENCHMARKS.create(f"{plain},masked={faces},mask_mesh=landmarks,mask_folder={folder}{more}")
 
 
 def test_what_looks_at_the_eyes_loses_nothing_and_what_looks_at_the_mouth_does(root: Path):
@@ -86,11 +86,14 @@ def test_only_probes_are_masked_or_all_faces(root: Path):
     count = len(probe.plain.photos)
 
     assert (probe.masked.left < count).all() and (probe.masked.right >= count).all()
-    assert (both.masked.left >= count).all() and (both.masked.right >= count).all()
+    assert (both.masked.left == both.plain.left).all() and (both.masked.right == both.plain.right).all()
     for pair in range(len(probe.masked.same)):
         before, after = probe.plain.photos[probe.plain.right[pair]], probe.photos[probe.masked.right[pair]]
         assert after.name == f"masked/{before.name}"
         assert np.array_equal(after.read()[:30], before.read()[:30])
+        assert both.masked.photos[both.masked.right[pair]].name == after.name
+        assert np.array_equal(both.masked.photos[both.masked.right[pair]].read(), after.read())
+    assert [photo.name for photo in both.photos[count:]] == [photo.name for photo in both.masked.photos]
 
 
 def test_masks_are_made_once_and_follow_the_seed(root: Path):
@@ -100,7 +103,7 @@ def test_masks_are_made_once_and_follow_the_seed(root: Path):
     pixels, stamp = read_image(path), path.stat().st_mtime_ns
 
     assert made(root).photos[-1].source == path and path.stat().st_mtime_ns == stamp
-    with pytest.raises(InputError, match="other data or settings"):
+    with pytest.raises(InputError, match="with another seed; name another folder"):
         made(root, mask_seed=1)
     path.unlink()
     made(root)
@@ -115,17 +118,12 @@ def test_models_are_compared_on_masked_trials(root: Path):
 
 def test_probes_of_a_gallery_are_masked(root: Path):
     benchmark = BENCHMARKS.create(
-        f'masked:benchmark="identify:root={root},aligned=arcface,resamples=20",mesh=landmarks,'
-        f"into={root.parent / 'search'}"
+        f"identify:root={root},aligned=arcface,resamples=20,masked=probe,mask_mesh=landmarks,"
+        f"mask_folder={root.parent / 'search'}"
     )
     report = evaluate(benchmark, Pixels(slice(36, 52, 2)))
     assert report.metrics["rank1"] == report.metrics["plain/rank1"] == 1
     assert report.metrics["difference/rank1"] == 0
-
-
-def test_what_has_no_pairs_is_refused(root: Path):
-    with pytest.raises(InputError, match="neither a list of pairs"):
-        BENCHMARKS.create(f'masked:benchmark="all_pairs:root={root},aligned=arcface"')
 
 
 def test_the_report_has_both_and_the_difference_in_a_table(root: Path):

@@ -7,7 +7,8 @@ import torch
 
 from facezoo.heads import Classifier, create_embedding_losses, create_head
 from facezoo.heads.margin import add_angle, inside, put_target, take_target
-from facezoo.registry import HEADS, LOSSES, options_of
+from facezoo.options import options_of
+from facezoo.registry import HEADS, LOSSES
 from facezoo.types import InputError
 
 CLASSES = 7

@@ -1,0 +1,194 @@
+"""The masked photos of a benchmark: drawn once, by several processes, and kept with a note of what each face wears."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facezoo import progress
+from facezoo.data.workers import check_workers, processors, spread
+from facezoo.evaluation.digests import photos_digest
+from facezoo.evaluation.photos import Photo
+from facezoo.files import write_text
+from facezoo.image import write_image
+from facezoo.mask.finder import Finder
+from facezoo.mask.outfit import Outfit
+from facezoo.mask.version import drawing_version
+from facezoo.types import InputError
+from facezoo.zoo.cache import cache_dir, lock
+
+SETTINGS = "masked.json"
+"""What was drawn, and how; the first file of a folder."""
+
+WORN = "worn.json"
+"""What each face of a piece wears, nothing where none was found; written when all its photos are there."""
+
+PIECE = 64
+"""Photos that one process draws at a time: what a kill loses."""
+
+
+class Piece(NamedTuple):
+    """Photos by their numbers in the benchmark, of one folder."""
+
+    folder: Path
+    photos: list[tuple[int, Photo]]
+
+    def target(self, number: int) -> Path:
+        return self.folder / f"{number:07d}.png"
+
+    def worn(self) -> dict[str, list[str]]:
+        """What the photos wear that are there, by number."""
+        try:
+            listed = json.loads((self.folder / WORN).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.folder / WORN}: cannot be read ({error}); remove {self.folder}") from None
+        there = {path.name for path in self.folder.iterdir()}
+        return {number: names for number, names in listed.items() if self.target(int(number)).name in there}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How photos get their masks; the same bytes in whichever process.
+
+    Attributes:
+        outfit: what is worn.
+        finder: finds faces where a photo has no landmarks.
+        seed: other seeds draw otherwise.
+    """
+
+    outfit: Outfit
+    finder: Finder
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InputError(f"masks: the seed is {self.seed}, it must be 0 or more")
+
+    def settings(self, photos: Sequence[Photo]) -> dict[str, Any]:
+        """What makes the drawn photos what they are, by word."""
+        return {
+            "photos": photos_digest(photos),
+            "templates": [*self.outfit.templates, self.outfit.digest()],
+            "pieces": self.outfit.pieces,
+            "seed": self.seed,
+            "finder": asdict(self.finder),
+            "drawing": drawing_version(),
+        }
+
+    def __call__(self, piece: Piece) -> int:
+        """Draw what is missing of a piece; gives its number of photos."""
+        worn = piece.worn()
+        for number, photo in piece.photos:
+            if str(number) not in worn:
+                worn[str(number)] = self._draw(photo, number, piece.target(number))
+        ordered = {number: worn[number] for number in sorted(worn, key=int)}
+        write_text(piece.folder / WORN, json.dumps(ordered, indent=1) + "\n")
+        return len(piece.photos)
+
+    def _draw(self, photo: Photo, number: int, target: Path) -> list[str]:
+        image = photo.read()
+        if photo.landmarks is not None and self.finder.aligned is None:
+            meshes = self.finder.around(image, np.asarray(photo.landmarks)[None], known=True)
+        else:
+            meshes = self.finder(image)
+        masked, names = self.outfit.put_on(image, meshes, np.random.default_rng([self.seed, number]))
+        write_image(target, masked)
+        return names
+
+
+@dataclass(frozen=True, eq=False)
+class MaskedPhotos:
+    """Masked copies of photos.
+
+    Attributes:
+        photos: in the order they were asked for; named `masked/` and the name of the plain one.
+        bare: how many could not be masked, because no face was found.
+    """
+
+    photos: list[Photo] = field(default_factory=list)
+    bare: int = 0
+
+
+def masked_photos(
+    what: str,
+    photos: Sequence[Photo],
+    chosen: NDArray[np.intp],
+    drawing: Drawing,
+    folder: Path | None = None,
+    workers: int | None = None,
+) -> MaskedPhotos:
+    """The chosen photos with masks; those that are not there yet are drawn now.
+
+    Killed at any moment and called again it goes on, and ends with the same bytes, with any number of workers.
+
+    Args:
+        what: for the progress bar.
+        photos: of the benchmark (N,).
+        chosen: numbers of those that are masked, rising (K,).
+        folder: where they are kept; by what makes them what they are, a folder of the cache, unless given.
+        workers: processes; as many as there are processors unless given.
+
+    Raises:
+        InputError: the folder holds other files, or masked photos that were drawn from others or otherwise.
+    """
+    workers = processors() if workers is None else workers
+    check_workers(workers)
+    settings = drawing.settings(photos)
+    if folder is None:
+        folder = cache_dir() / "masked" / sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    folder = folder.absolute()
+    with lock(folder):
+        _claim(folder, settings)
+        pieces = [
+            Piece(folder / f"{number:06d}", [(place, photos[place]) for place in places.tolist()])
+            for number, places in _cut(chosen)
+        ]
+        left = [piece for piece in pieces if not {str(number) for number, _ in piece.photos} <= piece.worn().keys()]
+        missing = sum(len(piece.photos) for piece in left)
+        with progress.bar(len(chosen), f"{what}: mask", "photo", len(chosen) - missing) as bar:
+            for _, drawn in spread(drawing, left, workers):
+                bar.update(drawn)
+        found, bare = [], 0
+        for piece in pieces:
+            worn = piece.worn()
+            for number, photo in piece.photos:
+                found.append(replace(photo, name=f"masked/{photo.name}", source=piece.target(number)))
+                bare += not worn[str(number)]
+    return MaskedPhotos(found, bare)
+
+
+def _cut(chosen: NDArray[np.intp]) -> list[tuple[int, NDArray[np.intp]]]:
+    """The chosen numbers by piece: a photo lies in the same one whatever else is chosen."""
+    numbers, first = np.unique(chosen // PIECE, return_index=True)
+    return list(zip(numbers.tolist(), np.split(chosen, first[1:])))
+
+
+def _claim(folder: Path, settings: dict[str, Any]) -> None:
+    path = folder / SETTINGS
+    if not path.is_file():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder}: holds other files; name another folder for the masked photos")
+        write_text(path, json.dumps(settings, indent=1) + "\n")
+        return
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); remove {folder}, and the masks are made anew") from None
+    if kept == settings:
+        return
+    kept = kept if isinstance(kept, dict) else {}
+    other = [key for key in settings if kept.get(key) != settings[key]]
+    if other == ["drawing"]:
+        raise InputError(
+            f"{folder}: its masks were drawn by another version of facezoo; name another folder or remove this one"
+        )
+    raise InputError(f"{folder}: holds masked photos with another {', '.join(other)}; name another folder")
