@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,23 +30,34 @@ def save_model(path: Path, model: nn.Module, backbone: str, contract: Contract) 
     """Write weights, the spec string that rebuilds the network, and the contract; return it with its digest."""
     tensors = _tensors(model)
     contract = replace(contract, weights_sha256=state_digest(tensors))
-    _save(path, tensors, {BACKBONE_KEY: backbone, CONTRACT_KEY: contract.to_json()})
+    save_tensors(path, tensors, {BACKBONE_KEY: backbone, CONTRACT_KEY: contract.to_json()})
     return contract
 
 
 def save_network(path: Path, network: nn.Module, spec: str) -> None:
     """Write the weights of one of `facezoo.networks` and the spec string that rebuilds it."""
-    _save(path, _tensors(network), {NETWORK_KEY: spec})
+    save_tensors(path, _tensors(network), {NETWORK_KEY: spec})
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
 
 
-def _save(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+def save_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, str]) -> None:
+    """Write a safetensors file with metadata in the order of their keys.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     with whole_file(path) as temporary:
         mode = temporary.stat().st_mode
-        safetensors.torch.save_file(tensors, temporary, metadata=header)
+        try:
+            safetensors.torch.save_file(tensors, temporary, metadata=header)
+        except safetensors.SafetensorError as error:
+            number = re.search(r"\(os error (\d+)\)", str(error))
+            if number is None:
+                raise
+            raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from None
         temporary.chmod(mode)  # the library lets only the owner read it
         _order_metadata(temporary)
 

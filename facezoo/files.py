@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -27,11 +28,34 @@ STALE = 24 * 3600
 """Temporary files that nobody has written to for so many seconds were left by a killed process."""
 
 
+TOLD = {
+    errno.ENOENT: "no such file",
+    errno.ENOTDIR: "no such file",
+    errno.EISDIR: "is a folder; name a file",
+    errno.EACCES: "you have no right to it; ask its owner, or name another place",
+    errno.EPERM: "you have no right to it; ask its owner, or name another place",
+    errno.EROFS: "can only be read; name another place to write to",
+    errno.ENOSPC: "the disk is full; make room, or name another place",
+    errno.EDQUOT: "your share of the disk is used up; make room, or name another place",
+}
+"""What the system's errors mean and what to do, by their number."""
+
+
 def unreadable(path: Path | str, error: OSError) -> InputError:
-    """What to raise for a file or folder that the system does not give."""
-    if isinstance(error, FileNotFoundError):
-        return InputError(f"{path}: no such file")
-    return InputError(f"{path}: cannot be read: {error.strerror or error}")
+    """What to raise for a file or folder that the system does not give or take."""
+    unknown = f"cannot be read or written: {error.strerror or error}; see whether its disk is there and sound"
+    return InputError(f"{path}: {TOLD.get(error.errno or 0, unknown)}")
+
+
+@contextlib.contextmanager
+def named(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Give the path to what the system raises meanwhile without one, as a write does, or with that of `temporary`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename in (None, str(temporary)):
+            error.filename = str(path)
+        raise
 
 
 @contextlib.contextmanager
@@ -43,6 +67,7 @@ def whole_file(path: Path) -> Iterator[Path]:
 
     Raises:
         InputError: the path is a folder.
+        OSError: it cannot be written, such as on a full disk; it has the path.
     """
     path = Path(path)
     if path.is_dir():
@@ -52,18 +77,15 @@ def whole_file(path: Path) -> Iterator[Path]:
     # The ending is kept: writers such as OpenCV and matplotlib choose the format by it.
     temporary = path.with_name(f".facezoo-{secrets.token_hex(8)}-{path.stem[:40]}{path.suffix}")
     # Made as any new file: the umask cannot be asked for without changing it for all threads of the process.
-    try:
+    with named(path, temporary):
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    except OSError as error:
-        error.filename = str(path)  # nobody knows the temporary one
-        raise
-    try:
-        yield temporary
-        sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            yield temporary
+            sync(temporary)
+            temporary.replace(path)
+            sync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -93,10 +115,8 @@ def read_toml(path: Path | str) -> dict[str, Any]:
         raise InputError(f"{path}: is a folder; name a TOML file")
     try:
         return parse_toml(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except ValueError as error:  # also of the encoding
         raise InputError(f"{path}: not valid TOML: {error}") from None
 

@@ -14,8 +14,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from facezoo.checkpoint import save_tensors
 from facezoo.config import load_config
-from facezoo.files import whole_file
 from facezoo.heads.classifier import Classifier
 from facezoo.registry import HEADS, LOSSES
 from facezoo.run import RunFolder
@@ -120,8 +120,7 @@ class HeadFile:
         header = {HEAD_KEY: self.spec, CLASSES_KEY: json.dumps(self.classes, ensure_ascii=False)}
         if self.loss:
             header[LOSS_KEY] = self.loss
-        with whole_file(Path(path)) as temporary:
-            safetensors.torch.save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata=header)
+        save_tensors(Path(path), {name: tensor.contiguous() for name, tensor in tensors.items()}, header)
 
     @property
     def embedding_dim(self) -> int:

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from facezoo import distributed
 from facezoo.config import Config, config_to_toml, load_config
-from facezoo.files import whole_file, write_text
+from facezoo.files import named, whole_file, write_text
 from facezoo.types import InputError
 
 if TYPE_CHECKING:
@@ -100,13 +100,11 @@ class RunFolder:
         The parts carry the step in their names: until `state` stands, the last state and its parts do.
         """
         step, parts = state["step"], distributed.ranks()
-        with whole_file(self._part_file(step, distributed.rank(), parts)) as temporary:
-            torch.save(own, temporary)
+        _save(self._part_file(step, distributed.rank(), parts), own)
         distributed.barrier()
         if not distributed.is_first():
             return
-        with whole_file(self.state_file) as temporary:
-            torch.save({**state, "parts": parts}, temporary)
+        _save(self.state_file, {**state, "parts": parts})
         kept = {self._part_file(step, part, parts) for part in range(parts)}
         for path in self.state_file.parent.glob("part-*.pt"):
             # A rank that is ahead may be writing the next state's part.
@@ -132,7 +130,7 @@ class RunFolder:
         """One line in metrics.jsonl and one point a value in TensorBoard; `start` is where this process began."""
         if not distributed.is_first():
             return
-        with self.metrics_file.open("a", encoding="utf-8") as file:
+        with named(self.metrics_file), self.metrics_file.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **values}) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -162,6 +160,14 @@ class RunFolder:
         if self._writer is not None:
             self._writer.close()
         self._lock.release()
+
+
+def _save(path: Path, values: dict[str, Any]) -> None:
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        try:
+            torch.save(values, file)
+        except RuntimeError as error:  # of a disk that is full torch tells the place where it stopped
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
 
 
 def _decisive(config: Config) -> Config:

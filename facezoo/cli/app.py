@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from cyclopts import App, CycloptsError
 
 from facezoo import __version__, progress
+from facezoo.files import unreadable
 from facezoo.types import InputError
 
 app = App(
@@ -61,7 +62,7 @@ def main(tokens: list[str] | None = None) -> None:
     except OSError as error:
         if error.filename is None:
             raise
-        fail(f"{error.filename}: cannot be read or written: {error.strerror or error}; name another place")
+        fail(str(unreadable(error.filename, error)))
     except KeyboardInterrupt:
         print("facezoo: interrupted", file=sys.stderr)
         raise SystemExit(130) from None

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from facezoo.files import unreadable
 from facezoo.types import InputError
 
 LARGEST = 1 << 20
@@ -52,10 +53,8 @@ def read_small(path: Path) -> str:
         if len(data) > LARGEST:
             raise InputError(f"{path}: larger than {LARGEST >> 20} MiB, which no config is")
         return data.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not a text file") from None
 

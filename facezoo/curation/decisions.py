@@ -15,7 +15,7 @@ import numpy as np
 
 from facezoo.data.dataset import Dataset
 from facezoo.data.subset import write_subset
-from facezoo.files import write_text
+from facezoo.files import unreadable, write_text
 from facezoo.types import InputError
 
 MAX_BYTES = 1_000_000_000
@@ -75,7 +75,7 @@ def read_decisions(path: Path) -> Decisions:
         text = path.read_text(encoding="utf-8-sig")
         entries = _csv(path, text) if path.suffix.lower() == ".csv" else _json(path, text)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except (UnicodeDecodeError, json.JSONDecodeError, csv.Error, RecursionError) as error:
         raise InputError(f"{path}: neither decisions as JSON nor, ending with .csv, as CSV: {error}") from None
     drop: dict[int, str] = {}

@@ -200,8 +200,6 @@ def _check_whole(file: Path) -> Tree:
                 stream.seek(int(metas[0]["page_size"]))
                 second = stream.read(META.itemsize)
                 metas += [np.frombuffer(second, META)[0]] if len(second) == META.itemsize else []
-    except FileNotFoundError:
-        raise InputError(f"{file}: no such file") from None
     except OSError as error:
         raise unreadable(file, error) from None
     if len(metas) < 2 or any(meta["magic"] != MAGIC or meta["version"] != 1 for meta in metas):

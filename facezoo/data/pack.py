@@ -111,8 +111,6 @@ def read_pack(path: Path) -> tuple[list[bytes], NDArray[np.bool_]]:
             raise InputError(f"{path}: more than the {MAX_PACK_BYTES:,} bytes that are read")
         with path.open("rb") as file:
             content = _load(path, file)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except OSError as error:
         raise unreadable(path, error) from None
     return _checked(path, content)

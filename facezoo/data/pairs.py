@@ -111,8 +111,6 @@ def pair_lines(path: Path) -> Iterator[tuple[int, list[str]]]:
                 if line.strip():
                     fields = line.split("\t") if "\t" in line else line.split()
                     yield number, [field.strip() for field in fields if field.strip()]
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not a text file in UTF-8: {error.reason}") from None
     except OSError as error:

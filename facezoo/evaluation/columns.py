@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from facezoo.evaluation.group_rates import GroupPart
 from facezoo.evaluation.quality_curves import Discard, EdcRule, QualityPart
 from facezoo.evaluation.scored_pairs import Part
+from facezoo.files import unreadable
 from facezoo.types import FloatArray, InputError
 
 MAX_CSV_BYTES = 1_000_000_000
@@ -87,7 +88,7 @@ def _read_column(path: Path, column: str, names: Sequence[str]) -> dict[str, str
                 if found.setdefault(row[at], row[of]) != row[of]:
                     raise InputError(f"{path}: line {rows.line_num}: {row[at]} has another {column} in a line before")
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV file in UTF-8: {error}") from None
     if not found:

@@ -17,6 +17,7 @@ from facezoo.evaluation.ijb import IJB, Flip, Gallery
 from facezoo.evaluation.open_set import FpirRule, Ties
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.template_verification import FprRule
+from facezoo.files import unreadable
 from facezoo.registry import BENCHMARKS
 from facezoo.types import FloatArray, InputError
 
@@ -95,10 +96,8 @@ def read_template_pairs(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int32
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of a file of blank lines, which is refused below
             found = np.loadtxt(path, np.int32, comments=None, ndmin=2)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except ValueError as error:
         if isinstance(error, InputError):
             raise
@@ -128,8 +127,8 @@ def read_subjects(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
                 template, subject = int(row[0]), int(row[1])
                 if subjects.setdefault(template, subject) != subject:
                     raise InputError(f"{path}: line {line}: template {template} has two subjects")
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: not a CSV file in UTF-8: {error}") from None
     if not subjects:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from facezoo.data.pairs import MAX_LIST_BYTES, inside, pair_lines
 from facezoo.evaluation.aggregation import aggregate
+from facezoo.files import unreadable
 from facezoo.types import FloatArray, InputError, unit
 
 Noise: TypeAlias = Literal["drop", "centre", "zero", "push"]
@@ -40,10 +41,8 @@ def read_json_list(path: Path) -> tuple[list[str], list[str]]:
         if path.stat().st_size > MAX_LIST_BYTES:
             raise InputError(f"{path}: more than the {MAX_LIST_BYTES:,} bytes that are read")
         content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not valid JSON: {error}") from None
     except RecursionError:

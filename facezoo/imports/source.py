@@ -12,6 +12,7 @@ import safetensors
 from torch import Tensor
 
 from facezoo.checkpoint import BACKBONE_KEY, NETWORK_KEY, read_metadata
+from facezoo.files import unreadable
 from facezoo.imports.torch_file import MAX_TENSORS, Stored, read_torch
 from facezoo.types import InputError
 
@@ -40,10 +41,8 @@ def check_file(path: Path) -> None:
             raise InputError(f"{path}: is not a file; name the checkpoint file itself")
         with path.open("rb"):
             pass
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     if found.st_size > MAX_BYTES:
         raise InputError(f"{path}: {found.st_size:,} bytes, more than the {MAX_BYTES:,} that are read")
 
