@@ -21,6 +21,7 @@ from facezoo.data.workers import spread
 from facezoo.files import whole_file, write_text
 from facezoo.mask.finder import VERTICES, Finder, five_points
 from facezoo.types import FloatArray, InputError
+from facezoo.zoo.cache import lock
 
 POINTS, IMAGES, SETTINGS, FAILURES, LANDMARKS = (
     "meshes.npy",
@@ -150,8 +151,9 @@ class Search:
 def find_meshes(data: Dataset, folder: Path, finder: Finder, *, workers: int = 1, force: bool = False) -> Found:
     """Find the faces of all images of a dataset.
 
-    Killed at any moment and called again it goes on. Written are meshes.npy (M, 468, 3) float32, images.npy (M,), the
-    five landmarks of the largest face of each image as landmarks.csv, and failures.csv.
+    Killed at any moment and called again it goes on; two calls for one folder wait for each other. Written are
+    meshes.npy (M, 468, 3) float32, images.npy (M,), the five landmarks of the largest face of each image as
+    landmarks.csv, and failures.csv.
 
     Args:
         workers: processes.
@@ -161,22 +163,30 @@ def find_meshes(data: Dataset, folder: Path, finder: Finder, *, workers: int = 1
         InputError: the folder holds others, or other files.
     """
     settings = {"data": data.digest(), "files": data.stamp(), "images": len(data), "piece": PIECE, **asdict(finder)}
-    _claim(folder, settings, force)
-    search = Search(data, finder, folder)
-    left = [part for part in range(search.parts) if not search.file(part).is_file()]
-    if (folder / FAILURES).is_file():  # written last
-        left = []
-    resumed = len(data) - sum(len(search.numbers(part)) for part in left)
-    with progress.bar(len(data), "faces", "img", resumed) as bar:
-        for _, looked_at in spread(search, left, workers):
-            bar.update(looked_at)
-    if not (folder / FAILURES).is_file():
-        _gather(search)
-    shutil.rmtree(folder / PARTS, ignore_errors=True)
+    with lock(folder.resolve()):  # a second process waits, and finds what the first has found
+        _claim(folder, settings, force)
+        resumed = _search(Search(data, finder, folder), workers)
     with (folder / FAILURES).open(newline="", encoding="utf-8") as file:
         kinds = [row[1] for row in csv.reader(file)]
     meshes = Meshes(folder)
     return Found(meshes, len(meshes.images), kinds.count(NO_FACE), kinds.count(UNREADABLE), resumed)
+
+
+def _search(search: Search, workers: int) -> int:
+    """Look at what has not been looked at; the number of images that had been."""
+    left = [part for part in range(search.parts) if not search.file(part).is_file()]
+    done = (search.folder / FAILURES).is_file()  # written last
+    if done:
+        left = []
+    images = len(search.data)
+    resumed = images - sum(len(search.numbers(part)) for part in left)
+    with progress.bar(images, "faces", "img", resumed) as bar:
+        for _, looked_at in spread(search, left, workers):
+            bar.update(looked_at)
+    if not done:
+        _gather(search)
+    shutil.rmtree(search.folder / PARTS, ignore_errors=True)
+    return resumed
 
 
 def _claim(folder: Path, settings: dict[str, Any], force: bool) -> None:

@@ -12,13 +12,22 @@ from facezoo.mask import drawing
 from facezoo.mask.finder import Finder
 from facezoo.mask.light import GAMMA, measure
 from facezoo.mask.pose import Pose, following
+from facezoo.mask.raster import Triangles, rasterise
 from facezoo.mask.shell import Fit, normals, shell
 from facezoo.mask.template import Texture
 from facezoo.mask.wearables.surgical import outline
 from facezoo.types import FloatArray, Image, InputError
 
-SEEN = 0.2
-"""The least cosine to the viewer from which a place of the mask can be read from the photo."""
+SEEN, SURE = 0.15, (0.2, 0.32)
+"""The least cosine to the viewer from which a place of the mask is looked at, and those between which more and more is
+taken from it and less from the other side."""
+
+OWN, KNOWN = 0.6, 0.45
+"""Share of the other side's cosine from which a place tells for itself whether there is cloth, and the cosine of the
+better side up to which cloth may go on where none is seen."""
+
+DEPTHS, BEHIND = 160, 0.1
+"""Side of the map of depths, pixels, and how far behind what is nearest a place is hidden, head coordinates."""
 
 ROUNDS = 5
 """Of GrabCut (https://doi.org/10.1145/1015706.1015720)."""
@@ -48,7 +57,8 @@ class Unrolled:
 
     Attributes:
         colors: (SIDE, SIDE, 3) uint8.
-        facing: (SIDE, SIDE), cosine between the surface's normal and the direction to the viewer, 0 beside the photo.
+        facing: (SIDE, SIDE), cosine between the surface's normal and the direction to the viewer, 0 where it is hidden
+            and beside the photo.
         normal: (SIDE, SIDE, 3).
     """
 
@@ -74,11 +84,15 @@ def take(image: Image, mesh: FloatArray) -> Texture:
     light = measure(image, np.asarray(mesh, float), pose, upper=True)
     relative = light.on(photo.normal)[..., None] * light.exposure * light.cast
     even = photo.colors / np.maximum(relative, 0.05) ** (1 / GAMMA)
-    weight = _reliance(photo.facing)
-    other = weight[:, ::-1] * (1 - weight) + 1e-4
+    facing = photo.facing
+    own = facing > OWN * facing[:, ::-1]
+    # What is seen at a slant may be the wall behind the silhouette: of the rim the better side tells.
+    rim = np.where(own, covered, covered[:, ::-1]) > 0.5
+    weight = drawing.step(facing, *SURE).astype(np.float32) * np.where(own, 1, covered) + np.float32(1e-4)
+    other = weight[:, ::-1] * (1 - weight) + 1e-5
     colors = (even * weight[..., None] + even[:, ::-1] * other[..., None]) / (weight + other)[..., None]
-    alpha = (covered * weight + covered[:, ::-1] * other) / (weight + other)
-    filled = _matted(_one_piece(alpha > 0.5), colors)
+    known = np.maximum(facing, facing[:, ::-1]) > KNOWN
+    filled = _matted(_one_piece(_completed(rim, known)), colors)
     return np.dstack([np.clip(np.rint(colors), 0, 255), np.rint(filled * 255)]).astype(np.uint8)
 
 
@@ -122,8 +136,18 @@ def unroll(image: Image, pose: Pose) -> Unrolled:
         image, place[..., 0], place[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     seen = np.zeros(region.shape, np.float32)
+    inside &= _nearest(grid, lying.triangles, place, pose.unit)
     seen[top : bottom + 1, left : right + 1] = np.clip(-normal[top : bottom + 1, left : right + 1, 2], 0, 1) * inside
     return Unrolled(colors, seen * (region > 0), normal)
+
+
+def _nearest(grid: FloatArray, triangles: Triangles, place: FloatArray, unit: float) -> NDArray[np.bool_]:
+    """(h, w): whether nothing of the surface (R, C, 3) lies before a place (h, w, 3) on it."""
+    low, span = grid.min(axis=(0, 1)), np.ptp(grid[..., :2], axis=(0, 1)).max()
+    ratio = (DEPTHS - 1) / span
+    depth = rasterise((grid.reshape(-1, 3) - low) * ratio, triangles, (DEPTHS, DEPTHS)).depth
+    x, y = np.clip(np.rint((place - low)[..., :2] * ratio), 0, DEPTHS - 1).astype(int).transpose(2, 0, 1)
+    return (place[..., 2] - low[2]) * ratio < depth[y, x] + BEHIND * unit * ratio
 
 
 def _spread(grid: FloatArray, size: tuple[int, int]) -> FloatArray:
@@ -190,10 +214,13 @@ def _one_piece(cloth: NDArray[np.bool_]) -> NDArray[np.float32]:
     return (smooth > 0.5).astype(np.float32)
 
 
-def _reliance(facing: FloatArray) -> FloatArray:
-    """How far a place is read where it lies (SIDE, SIDE), 0..1: it faces the viewer, and not much less than the place
-    on the other side, behind whose silhouette it may lie."""
-    return drawing.step(facing, SEEN, SEEN + 0.2) * drawing.step(facing - facing[:, ::-1], -0.35, -0.12) + 1e-4
+def _completed(cloth: NDArray[np.bool_], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The cloth, carried on over what is not known from either side, within its convex hull."""
+    if not cloth.any():
+        return cloth
+    hull = np.zeros(cloth.shape, np.uint8)
+    cv2.fillConvexPoly(hull, cv2.convexHull(np.argwhere(cloth)[:, ::-1].astype(np.int32)), 1)
+    return cloth | ((hull > 0) & ~known)
 
 
 def _matted(coverage: FloatArray, colors: FloatArray) -> FloatArray:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +79,46 @@ def test_an_interrupted_search_goes_on_to_the_same_bytes(faces: Path, tmp_path: 
     )
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def forked(work) -> int:
+    """A process that does the work; its number."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return child
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_search_that_was_killed_goes_on_and_two_at_once_look_at_each_image_once(faces: Path, tmp_path, monkeypatch):
+    monkeypatch.setattr("facezoo.mask.meshes.PIECE", 2)
+    data, look, log = open_dataset(str(faces)), Finder.__call__, tmp_path / "looks"
+    find_meshes(data, tmp_path / "whole", CROPS)
+
+    def logged(finder: Finder, image: Image) -> FloatArray:
+        with log.open("a") as file:
+            file.write("look\n")
+        if len(log.read_text().splitlines()) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(0.05)
+        return look(finder, image)
+
+    monkeypatch.setattr(Finder, "__call__", logged)
+    child = forked(lambda: find_meshes(data, tmp_path / "shared", CROPS))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    children = [forked(lambda: find_meshes(data, tmp_path / "shared", CROPS)) for _ in range(2)]
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
+
+    # Two before the kill, one that it lost, and that once more; the fourth file is damaged and not looked at.
+    assert len(log.read_text().splitlines()) == 4
+    assert sorted(path.name for path in (tmp_path / "shared").iterdir()) == sorted(
+        path.name for path in (tmp_path / "whole").iterdir()
+    )
+    for path in (tmp_path / "whole").iterdir():
+        assert path.read_bytes() == (tmp_path / "shared" / path.name).read_bytes()
 
 
 def test_meshes_of_other_data_are_not_mixed(faces: Path, tmp_path: Path):

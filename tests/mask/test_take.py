@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from facezoo.image import read_image
-from facezoo.mask.drawing import from_pixels
+from facezoo.mask.drawing import SIDE, area, from_pixels, rgba
 from facezoo.mask.mannequin import contact_sheet, guide, mannequin
 from facezoo.mask.take import take, taken
 from facezoo.mask.template import drawn
 from facezoo.mask.wear import wear
 from facezoo.mask.wearables.image_file import write_texture
+from facezoo.mask.wearables.surgical import outline
 from facezoo.types import InputError
 
 
@@ -38,6 +39,27 @@ def test_the_side_that_is_not_seen_is_filled_from_the_other():
     alpha = texture[..., 3].astype(float)
 
     assert np.abs(alpha - alpha[:, ::-1]).sum() < 0.35 * alpha.sum()
+
+
+def test_writing_on_the_side_that_is_turned_away_but_seen_is_not_mirrored(tmp_path: Path):
+    import cv2
+
+    cloth = np.full((SIDE, SIDE, 3), 226, np.uint8)
+    for x, word in ((150, "ABC"), (290, "XYZ")):
+        cv2.putText(cloth, word, (x, 290), cv2.FONT_HERSHEY_SIMPLEX, 1.5, (40, 40, 160), 5, cv2.LINE_AA)
+    covers = area(outline(0.18, (0.7, 0.35), (0.65, 0.65), 1.08))
+    write_texture(tmp_path / "written.png", rgba(cloth.astype(np.float32), 1.0, covers))
+    image, mesh = mannequin(20.0, 320)
+    worn = wear(image, mesh, drawn(str(tmp_path / "written.png"), 0), np.random.default_rng(0)).image
+
+    found = take(worn, mesh)[..., 0]
+    alike = [
+        cv2.matchTemplate(
+            found[240:305, 275:385], np.ascontiguousarray(each[250:295, 288:370]), cv2.TM_CCOEFF_NORMED
+        ).max()
+        for each in (cloth[..., 0], cloth[:, ::-1, 0])
+    ]
+    assert alike[0] > 0.65 and alike[1] < 0.5
 
 
 def test_a_bare_face_is_refused():
