@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -82,10 +81,11 @@ def threshold(
     from facezoo import evaluation
     from facezoo.contract import write_contract
     from facezoo.evaluation.all_pairs import FARS, all_pairs
-    from facezoo.evaluation.operating import operating_points, point_rows, shown_cosine
+    from facezoo.evaluation.operating import operating_points, point_rows
     from facezoo.evaluation.pages import write_html
-    from facezoo.evaluation.report import RECOMMENDED
+    from facezoo.evaluation.report import RECOMMENDED, shown_cosine
     from facezoo.evaluation.run import told
+    from facezoo.evaluation.verification import far_name
 
     check_reports(html, out, write, calibrate)
     targets = tuple(dict.fromkeys(fmr))
@@ -107,7 +107,7 @@ def threshold(
     report = told(made.report(counts, embedded.embeddings, shown), made, embed.contract, embedded)
     report = replace(report, tables={TITLE: point_rows(points), **report.tables})
     if first.measurable:
-        words = "; ".join((f"for FMR {first.target:g}: {_recommendation(first)}", *first.warnings))
+        words = "; ".join((f"for FMR {far_name(first.target)}: {_recommendation(first)}", *first.warnings))
         # The page draws its line and picks its mistakes at `threshold` where there is one.
         report = replace(
             report,
@@ -141,7 +141,7 @@ def threshold(
         if write and first.measurable:
             print(f"{write}: a copy of the model that states the threshold {shown_cosine(first.threshold)}")
     if write and not first.measurable:
-        raise InputError(f"--write: no model written, FMR {first.target:g} is {first.warnings[0]}")
+        raise InputError(f"--write: no model written, FMR {far_name(first.target)} is {first.warnings[0]}")
 
 
 TITLE = "Thresholds"
@@ -149,11 +149,12 @@ TITLE = "Thresholds"
 
 def _extrapolated(counts: PairCounts, point: Point, resamples: int, seed: int) -> str:
     from facezoo.evaluation.extremes import extrapolate
+    from facezoo.evaluation.verification import far_name
 
     try:
         return extrapolate(counts, point.target, resamples=min(resamples, 200), seed=seed).sentence()
     except InputError as error:
-        return f"FMR {point.target:g} is not extrapolated either: {error}"
+        return f"FMR {far_name(point.target)} is not extrapolated either: {error}"
 
 
 def _calibration(
@@ -169,8 +170,8 @@ def _calibration(
 
 
 def _print(report: Report, points: list[Point]) -> None:
-    from facezoo.evaluation.operating import shown_cosine
-    from facezoo.evaluation.report import NO_FACE, aligned_columns, shown_table
+    from facezoo.evaluation.report import NO_FACE, aligned_columns, shown_cosine, shown_table
+    from facezoo.evaluation.verification import far_name
 
     words = report.protocol
     print(
@@ -179,7 +180,7 @@ def _print(report: Report, points: list[Point]) -> None:
     )
     rows = [["FMR wanted", "threshold", "95 % interval", "FMR", "95 % interval", "FNMR", "95 % interval", "errors"]]
     for point in points:
-        cells = [f"{point.target:g}"]
+        cells = [far_name(point.target)]
         for kind, form in (("threshold", "{:.4f}"), ("fmr", "{:.1e}"), ("fnmr", "{:.2%}")):
             shown = point.measurable or kind == "fmr"
             value = getattr(point, kind)
@@ -189,12 +190,12 @@ def _print(report: Report, points: list[Point]) -> None:
     print(aligned_columns(rows))
     first = points[0]
     if first.measurable:
-        print(f"recommended for FMR {first.target:g}: {_recommendation(first)}")
+        print(f"recommended for FMR {far_name(first.target)}: {_recommendation(first)}")
     else:
-        print(f"no threshold is recommended for FMR {first.target:g}")
+        print(f"no threshold is recommended for FMR {far_name(first.target)}")
     for point in points:
         for warning in point.warnings:
-            print(f"FMR {point.target:g}: {warning}")
+            print(f"FMR {far_name(point.target)}: {warning}")
     for title, table in report.tables.items():
         if title != TITLE:
             print(f"\n{title}")
@@ -208,12 +209,13 @@ def _own_interval(point: Point) -> dict[str, Interval]:
 
 def _recommendation(point: Point) -> str:
     """The threshold, and in the measures of other projects; the angle is rounded to the strict side."""
-    from facezoo.evaluation.operating import angle, shown_cosine, squared_distance
+    from facezoo.evaluation.operating import squared_distance, strict_angle
+    from facezoo.evaluation.report import shown_cosine
 
-    degrees = math.floor(angle(point.threshold) * 1e4) / 1e4
+    cosine = point.threshold
     return (
-        f"cosine {shown_cosine(point.threshold)} and above (squared L2 distance "
-        f"{shown_cosine(squared_distance(point.threshold))} and below, angle {degrees:.4f} degrees and below)"
+        f"cosine {shown_cosine(cosine)} and above (squared L2 distance {shown_cosine(squared_distance(cosine))} and "
+        f"below, angle {strict_angle(cosine):.4f} degrees and below)"
     )
 
 

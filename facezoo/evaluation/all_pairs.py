@@ -158,7 +158,7 @@ class AllPairs:
             fmr, threshold = (rates.get(f"{kind}@far={far_name(far)}") for kind in ("fmr", "threshold"))
             if fmr is not None and threshold is not None:
                 words = sample_warnings(counts, far, threshold, fmr * impostors)
-                found[f"caution at far={far_name(far)}"] = "; ".join(words)
+                found[f"caution at FAR {far_name(far)}"] = "; ".join(words)
         return {key: words for key, words in found.items() if words}
 
     def _protocol(self, counts: PairCounts) -> dict[str, str | int | float]:

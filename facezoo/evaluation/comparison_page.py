@@ -9,11 +9,20 @@ from pathlib import Path
 from markupsafe import Markup
 
 from facezoo.evaluation.comparison import Comparison, Disagreement, difference_rows, side_by_side
-from facezoo.evaluation.html import Section, faces, figure_svg, figures, grid, page
+from facezoo.evaluation.html import Section, faces, facts, figure_svg, figures, grid, page
 from facezoo.evaluation.markdown import escaped, pipe_table
-from facezoo.evaluation.pages import Pictures, contract_facts, crops_of, metric_words, mistake_words, size_words
+from facezoo.evaluation.pages import (
+    Pictures,
+    contract_facts,
+    crops_of,
+    metric_words,
+    mistake_words,
+    protocol_words,
+    size_words,
+)
 from facezoo.evaluation.photos import Locate
 from facezoo.evaluation.plots import overlaid_figures
+from facezoo.evaluation.report import Report
 from facezoo.evaluation.run import Benchmark
 from facezoo.files import write_text
 
@@ -53,12 +62,24 @@ def comparison_page(comparison: Comparison, benchmarks: Sequence[Benchmark] = ()
         contract = reports[0].contract
         shown = crops_of(photos[name], contract, locate) if name in photos else None
         body += _disagreements([each for each in comparison.disagreements if each.benchmark == name], shown)
+        body += Markup("<h3>Protocol</h3>{}").format(facts(_protocol(reports, comparison.models)))
         sections.append(Section(name, body))
     first = next(iter(comparison.reports.values()))
     for model, report in zip(comparison.models, first):
         if report.contract is not None:
             sections.append(Section(f"Model contract of {model}", contract_facts(report.contract)))
     return page(" / ".join(comparison.models), sections, lead="The same photos, pairs and resamples for every model.")
+
+
+def _protocol(reports: Sequence[Report], models: Sequence[str]) -> dict[str, str]:
+    """What is alike for all models once, and what is not for each of them."""
+    every = [protocol_words({**report.protocol, "facezoo": report.version}) for report in reports]
+    found = {}
+    for word in dict.fromkeys(word for words in every for word in words):
+        values = [str(words.get(word, "-")) for words in every]
+        told = (f"{model}: {value}" for model, value in zip(models, values, strict=True))
+        found[word] = values[0] if len(set(values)) == 1 else "; ".join(told)
+    return found
 
 
 def _worded(rows: Sequence[Sequence[str]]) -> list[list[str]]:

@@ -17,6 +17,7 @@ from facezoo.evaluation.intervals import LEVEL
 from facezoo.evaluation.pair_counts import PairCounts
 from facezoo.evaluation.pair_resampling import draw_identities
 from facezoo.evaluation.report import Interval
+from facezoo.evaluation.verification import far_name
 from facezoo.types import FloatArray, InputError
 
 PEAKS = 500
@@ -142,7 +143,7 @@ class Extrapolation:
     def sentence(self) -> str:
         reach = f" [{self.interval.low:.4f}, {self.interval.high:.4f}]" if self.interval else ""
         return (
-            f"extrapolated, not measured: FMR {self.target:g} at a cosine of {self.threshold:.4f}{reach}, by a "
+            f"extrapolated, not measured: FMR {far_name(self.target)} at a cosine of {self.threshold:.4f}{reach}, by a "
             f"generalised Pareto tail of shape {self.tail.shape:.3f} fitted to the {self.peaks} highest impostor "
             f"scores (distance of the fit {self.distance:.3f})"
         )

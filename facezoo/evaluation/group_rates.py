@@ -62,7 +62,8 @@ class GroupPart:
             metrics |= {f"{name}@{far}": value for name, value in self._values(errors).items()}
             intervals |= {f"{name}@{far}": interval for name, interval in found.items()}
             tables[f"Groups at {far.replace('far=', 'FMR ')}, threshold {threshold:.4f}"] = self._table(errors, found)
-            tables[f"FMR across groups at {far.replace('far=', 'FMR ')}"] = self._cross(errors)
+            if (cross := self._cross(errors)) is not None:
+                tables[f"FMR across groups at {far.replace('far=', 'FMR ')}"] = cross
             if indices and indices["inequity"] is None:
                 protocol[f"inequity@{far}"] = (
                     f"not defined, and fdr and garbe have no interval: {_without_error(errors, trials, pairs.shared)}"
@@ -148,8 +149,11 @@ class GroupPart:
             rows.append(tuple(cells))
         return tuple(rows)
 
-    def _cross(self, errors: GroupErrors) -> Rows:
+    def _cross(self, errors: GroupErrors) -> Rows | None:
+        """The FMR between any two groups; None where no pair goes across, as in RFW."""
         rates = errors.cross_fmr
+        if not np.isfinite(rates[~np.eye(len(rates), dtype=bool)]).any():
+            return None
         return (
             ("group", *self.names),
             *(

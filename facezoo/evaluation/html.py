@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from facezoo import __version__
 from facezoo.evaluation.plots import house_style
@@ -50,6 +51,14 @@ def breakable(name: str) -> Markup:
     return Markup("/<wbr>").join(name.split("/"))
 
 
+POWER = re.compile(r"\b\d+e-\d+\b")
+
+
+def unbroken(text: str) -> Markup:
+    """Text in which 1e-4 is not broken after its sign."""
+    return Markup(POWER.sub(r'<span class="whole">\g<0></span>', str(escape(text))))
+
+
 def figure_svg(figure: Figure, alt: str) -> Markup:
     """A matplotlib figure as an inline SVG picture; the same figure gives the same bytes."""
     buffer = io.BytesIO()
@@ -76,7 +85,8 @@ def picture(image: Image, alt: str, size: int = THUMBNAIL) -> Markup:
 def facts(values: Mapping[str, Any]) -> Markup:
     """A table of two columns: a word and what it is."""
     row = Markup('<tr><th scope="row">{}</th><td>{}</td></tr>')
-    return Markup("<table><tbody>{}</tbody></table>").format(_joined(row.format(*item) for item in values.items()))
+    rows = (row.format(*(unbroken(str(text)) for text in item)) for item in values.items())
+    return Markup("<table><tbody>{}</tbody></table>").format(_joined(rows))
 
 
 def grid(rows: Sequence[Sequence[str]]) -> Markup:
@@ -85,7 +95,7 @@ def grid(rows: Sequence[Sequence[str]]) -> Markup:
 
     def cells(row: Sequence[str], tag: str) -> Markup:
         kinds = [' class="number"' if number else "" for number in right]
-        return _joined(Markup(f"<{tag}{kind}>{{}}</{tag}>").format(cell) for kind, cell in zip(kinds, row))
+        return _joined(Markup(f"<{tag}{kind}>{{}}</{tag}>").format(unbroken(cell)) for kind, cell in zip(kinds, row))
 
     body = _joined(Markup("<tr>{}</tr>").format(cells(row, "td")) for row in rows[1:])
     table = "<div class='wide' tabindex='0'><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
@@ -118,7 +128,9 @@ def _joined(parts: Iterable[Markup]) -> Markup:
 @lru_cache(maxsize=1)
 def _templates() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    found = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+    found.filters["unbroken"] = unbroken
+    return found
 
 
 def render(template: str, **values: Any) -> str:

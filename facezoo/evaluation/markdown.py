@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from facezoo.evaluation.pages import metric_words, worded_table
-from facezoo.evaluation.report import Report, numbers, show, show_interval, table_rows
+from facezoo.evaluation.pages import metric_words, overview, protocol_words, worded_table
+from facezoo.evaluation.report import Report, numbers, show, show_interval
 from facezoo.files import write_text
 
 
@@ -19,12 +19,12 @@ def write_markdown(reports: Sequence[Report], path: Path) -> None:
 def to_markdown(reports: Sequence[Report]) -> str:
     """The reports of one model: an overview, then metrics, tables and protocol of each benchmark, then the contract."""
     contract = next((report.contract for report in reports if report.contract), None)
-    parts = [f"# {escaped(contract.name if contract else 'Embeddings')}", pipe_table(table_rows(reports))]
+    parts = [f"# {escaped(contract.name if contract else 'Embeddings')}", pipe_table(overview(reports))]
     for report in reports:
         parts += [f"## {escaped(report.name)}", pipe_table(_metrics(report))]
         for title, rows in report.tables.items():
             parts += [f"### {escaped(title)}", pipe_table(worded_table(title, rows))]
-        parts += ["### Protocol", pipe_table(_words({**report.protocol, "facezoo": report.version}))]
+        parts += ["### Protocol", pipe_table(_words(protocol_words({**report.protocol, "facezoo": report.version})))]
     if contract is not None:
         parts += ["## Model contract", pipe_table(_words(asdict(contract)))]
     return "\n\n".join(parts) + "\n"

@@ -173,14 +173,9 @@ def point_rows(points: Sequence[Point]) -> tuple[tuple[str | int | float | None,
             cells += [getattr(point, kind) if shown else None]
             cells += [found.low, found.high] if found and shown else [None, None]
             if kind == "threshold":
-                cells += [squared_distance(point.threshold), angle(point.threshold)] if shown else [None, None]
+                cells += [squared_distance(point.threshold), strict_angle(point.threshold)] if shown else [None, None]
         rows.append((*cells, point.false_matches))
     return tuple(rows)
-
-
-def shown_cosine(cosine: float) -> str:
-    """Four decimals, or six where the number has more."""
-    return f"{cosine:.6f}".removesuffix("00")
 
 
 def squared_distance(cosine: float) -> float:
@@ -191,6 +186,11 @@ def squared_distance(cosine: float) -> float:
 def angle(cosine: float) -> float:
     """Angle between two embeddings, degrees, 0 .. 180."""
     return math.degrees(math.acos(min(1.0, max(-1.0, cosine))))
+
+
+def strict_angle(cosine: float) -> float:
+    """`angle` in four decimals, rounded to the side on which fewer are accepted."""
+    return math.floor(angle(cosine) * 1e4) / 1e4
 
 
 def cosine_of(squared: float) -> float:

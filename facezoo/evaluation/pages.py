@@ -11,10 +11,20 @@ from typing import TypeAlias
 from markupsafe import Markup
 
 from facezoo.evaluation.html import Section, breakable, facts, figure_svg, figures, grid, page, picture, render
-from facezoo.evaluation.operating import shown_cosine
 from facezoo.evaluation.photos import Crops, Locate
 from facezoo.evaluation.plots import overlaid_figures, report_figures
-from facezoo.evaluation.report import RECOMMENDED, Mistake, Report, Table, show, show_interval, shown_table, table_rows
+from facezoo.evaluation.report import (
+    COLUMNS,
+    RECOMMENDED,
+    Mistake,
+    Report,
+    Table,
+    show,
+    show_interval,
+    shown_cosine,
+    shown_table,
+    table_rows,
+)
 from facezoo.evaluation.run import Benchmark
 from facezoo.files import write_text
 from facezoo.types import Contract
@@ -63,7 +73,7 @@ def report_page(reports: Sequence[Report], benchmarks: Sequence[Benchmark] = (),
     sections = []
     if len(reports) > 1:
         both = [figure_svg(figure, alt) for figure, alt in overlaid_figures(reports, "all benchmarks")]
-        sections.append(Section("All benchmarks", grid(table_rows(reports)) + figures(both)))
+        sections.append(Section("All benchmarks", grid(overview(reports)) + figures(both)))
     contract = next((report.contract for report in reports if report.contract), None)
     for k, report in enumerate(reports):
         pictures = crops_of(benchmarks[k], report.contract, locate) if benchmarks else _no_picture
@@ -73,6 +83,12 @@ def report_page(reports: Sequence[Report], benchmarks: Sequence[Benchmark] = (),
     model = contract.name if contract is not None else "embeddings"
     names = ", ".join(f"{report.name} ({size_words(report)})" for report in reports)
     return page(f"{_task(reports)}: {model}", sections, lead=f"Scored on {names}.")
+
+
+def overview(reports: Sequence[Report]) -> list[list[str]]:
+    """`table_rows` with the names of metrics as words."""
+    head, *cells = table_rows(reports)
+    return [[metric_words(name) if name in COLUMNS else name for name in head], *cells]
 
 
 def _task(reports: Sequence[Report]) -> str:
@@ -94,8 +110,7 @@ def size_words(report: Report) -> str:
 def contract_facts(contract: Contract) -> Markup:
     """The contract as a table of words."""
     values = {word.replace("_", " "): value for word, value in asdict(contract).items()}
-    values["threshold"] = "not stated" if contract.threshold is None else contract.threshold
-    return facts(values)
+    return facts({word: "not stated" if value in (None, "") else value for word, value in values.items()})
 
 
 def _no_picture(name: str) -> None:
@@ -133,6 +148,7 @@ def report_body(report: Report, pictures: Pictures = _no_picture) -> Markup:
             headline=_recommended(report) + [_metric_row(report, name) for name in leading],
             figures=[figure_svg(figure, alt) for figure, alt in report_figures(report)],
             metrics=[_metric_row(report, name) for name in report.metrics] + _extra_intervals(report),
+            unmeasured=None in report.metrics.values(),
             level=" / ".join(sorted(levels)),
             methods="; ".join(methods),
             tables=[(title, grid(worded_table(title, rows))) for title, rows in report.tables.items()],
@@ -153,10 +169,25 @@ def _protocol(report: Report) -> Mapping[str, str | int | float]:
     if report.speed is not None:
         speed = report.speed
         words["speed"] = f"{speed.photos:,} photos in {speed.seconds:.1f} s, {speed.photos_per_second:.1f} photos/s"
-    return {
-        metric_words(word) if "@" in word else word: f"{value:,}" if isinstance(value, int) else value
-        for word, value in words.items()
-    }
+    return protocol_words(words)
+
+
+def protocol_words(words: Mapping[str, str | int | float]) -> dict[str, str | int | float]:
+    """The protocol as people read it; what is the same of several FARs or FPIRs is said once."""
+    found: dict[str, str | int | float] = {}
+    told: dict[object, str] = {}
+    for word, value in words.items():
+        kind, _, rate = word.rpartition("=")
+        if "@" in kind and (kind, value) in told:
+            before = told[kind, value]
+            told[kind, value] = f"{before}, {rate}"
+            found = {told[kind, value] if name == before else name: text for name, text in found.items()}
+            continue
+        name = metric_words(word) if "@" in word else word
+        if "@" in kind:
+            told[kind, value] = name
+        found[name] = f"{value:,}" if isinstance(value, int) else value
+    return found
 
 
 def _metric_row(report: Report, name: str) -> tuple[str, str, str]:
@@ -178,7 +209,7 @@ def _extra_intervals(report: Report) -> list[tuple[str, str, str]]:
     return [(metric_words(name), "", show_interval(name, report.intervals[name])) for name in extra]
 
 
-ABBREVIATIONS = ("tar", "fmr", "fnmr", "eer", "auc", "tpir", "fdr", "garbe")
+ABBREVIATIONS = ("tar", "fmr", "fnmr", "eer", "auc", "tpir", "fpir", "fdr", "garbe")
 NAMES = {"min_dcf": "min DCF", "d_prime": "d'"}
 AREA = re.compile(r"(relative_)?pauc@([^/]+)/(.+)@far=([^@]+)")
 AT = {"far": "FAR", "fpir": "FPIR", "fmr": "FMR"}

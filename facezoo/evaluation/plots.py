@@ -29,7 +29,13 @@ LAST_LINEAR = 20
 """Ranks and sizes up to here stand on a linear axis."""
 
 DET_TOP = 0.5
-SHOWN_THRESHOLDS = ("threshold", "threshold@far=1e-4", "threshold@far=1e-3", "threshold@fpir=1e-2")
+SHOWN_THRESHOLDS = (
+    "threshold",
+    "threshold@far=1e-4",
+    "threshold@far=1e-3",
+    "threshold@fpir=1e-2",
+    "threshold@fpir=1e-1",
+)
 """The first of these that a report has is drawn into its histogram."""
 
 
@@ -115,15 +121,14 @@ def roc_lines(lines: Sequence[Line]) -> Figure:
 
 
 def open_set_lines(lines: Sequence[Line]) -> Figure:
-    """FNIR over FPIR, both logarithmic."""
+    """FNIR over FPIR, both logarithmic; an FNIR of 0 lies on the lower end."""
     with house_style():
         figure, axes = _figure("Open set", "false positive identification rate (FPIR)", "FNIR")
-        lowest, least = 1.0, 1.0
+        least = min(float(line.axis("fnir")[line.axis("fnir") > 0].min(initial=LARGEST_FLOOR)) for line in lines)
+        lowest = min(line.floor("fpir") for line in lines)
         for line, style in zip(lines, styles(lines)):
-            fpir, fnir = line.axis("fpir"), line.axis("fnir")
-            floor = line.floor("fpir")
-            axes.step(np.maximum(fpir, floor), fnir, where="post", label=line.label, **style)
-            lowest, least = min(lowest, floor), min(least, float(fnir[fnir > 0].min(initial=LARGEST_FLOOR)))
+            fpir, fnir = np.maximum(line.axis("fpir"), line.floor("fpir")), np.maximum(line.axis("fnir"), least / 2)
+            axes.step(fpir, fnir, where="post", label=line.label, clip_on=False, **style)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(lowest, 1)
@@ -227,7 +232,7 @@ def histogram_figure(report: Report) -> Figure:
         if found is not None:
             threshold = float(report.metrics[found] or 0)
             words = found.replace("@far=", " at FAR ").replace("@fpir=", " at FPIR ")
-            axes.axvline(threshold, color="#333333", lw=1, ls="--", label=f"{words}: {threshold:.3f}")
+            axes.axvline(threshold, color="#333333", lw=1, ls="--", label=f"{words}: {threshold:.4f}")
         axes.set_ylim(bottom=0)
         # Above the axes, where no bar can lie behind it.
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, handlelength=1.2, columnspacing=1.2)

@@ -150,6 +150,11 @@ def _is_rate(metric: str) -> bool:
     return metric.rpartition("/")[2].startswith(PERCENT)
 
 
+def shown_cosine(cosine: float) -> str:
+    """Four decimals, or six where the number has more."""
+    return f"{cosine:.6f}".removesuffix("00")
+
+
 Table: TypeAlias = Sequence[Sequence[str | int | float | None]]
 """The first row names the columns, the first column names the rows."""
 
@@ -172,7 +177,12 @@ def shown_table(title: str, rows: Table) -> list[list[str]]:
             return UNMEASURED if value is None else value
         if isinstance(value, float) and rate:
             return show("fmr", value)
-        return f"{int(value):,}" if value == int(value) else f"{value:.4g}"
+        if value == int(value):
+            return f"{int(value):,}"
+        # What was rounded to be handed on, such as a recommended threshold, is shown as it is.
+        if abs(value - round(value, 6)) < 1e-12:
+            return shown_cosine(value)
+        return f"{value:.4f}" if 1e-3 <= abs(value) < 1 else f"{value:.4g}"
 
     def cells(row: Sequence[str | int | float | None]) -> list[str]:
         shown = [cell(value, rate) for value, rate in zip(row, rates, strict=True)]
@@ -213,6 +223,10 @@ COLUMNS = (
     "tpir@fpir=1e-1",
     "tpir@fpir=1e-2",
 )
+
+
+RANGED = ("accuracy", "rank1")
+"""Columns beside which their intervals stand."""
 
 
 def table(reports: Sequence[Report], columns: Sequence[str] = COLUMNS) -> str:
@@ -256,7 +270,7 @@ def table_rows(reports: Sequence[Report], columns: Sequence[str] = COLUMNS) -> l
         if all(report.metrics.get(column) is None for report in reports):
             continue
         add(column, [show(column, report.metrics[column]) if column in report.metrics else "" for report in reports])
-        if column == "accuracy":
+        if column in RANGED:
             ranges = [report.intervals.get(column) for report in reports]
             level = next((f"{100 * found.level:g} % interval" for found in ranges if found), "")
             add(level, [show_interval(column, found) for found in ranges])

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from facezoo import progress
 from facezoo.evaluation.digests import list_digest, photos_digest
-from facezoo.evaluation.operating import shown_cosine
 from facezoo.evaluation.photos import Crops, Locate, Photo
-from facezoo.evaluation.report import Report, Speed
+from facezoo.evaluation.report import Report, Speed, shown_cosine
 from facezoo.evaluation.verification import Verification
 from facezoo.types import Contract, Crop, FloatArray, InputError
 

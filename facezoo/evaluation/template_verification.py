@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -27,7 +27,7 @@ FprRule: TypeAlias = Literal["conservative", "nearest"]
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 
-KINDS = ("tar", "fmr", "threshold")
+Rows: TypeAlias = tuple[tuple[str | float | None, ...], ...]
 
 FPR_WORDS = {
     "conservative": "at most floor(FAR N) of the N impostor pairs reach the threshold",
@@ -104,9 +104,23 @@ def verify_templates(
             )
             for k in chosen
         )
-    rows: list[tuple[str | float | None, ...]] = [("FAR", "TAR", "FMR met", "threshold")]
-    rows += [(far_name(far), *(metrics.get(f"{kind}@far={far_name(far)}") for kind in KINDS)) for far in fars]
-    return Report("templates", metrics, intervals, curves, words, mistakes, tables={"TAR at FAR": tuple(rows)})
+    tables = {"TAR at FAR": _rows(metrics, intervals, fars)}
+    return Report("templates", metrics, intervals, curves, words, mistakes, tables=tables)
+
+
+def _rows(metrics: Mapping[str, float | None], intervals: Mapping[str, Interval], fars: Sequence[float]) -> Rows:
+    rows: list[tuple[str | float | None, ...]] = [
+        ("FAR", "TAR", "from", "to", "FMR met", "threshold", "from", "to"),
+    ]
+    for far in map(far_name, fars):
+        cells: list[str | float | None] = [far]
+        for kind in ("tar", "fmr", "threshold"):
+            cells.append(metrics.get(f"{kind}@far={far}"))
+            if kind != "fmr":
+                found = intervals.get(f"{kind}@far={far}")
+                cells += [found.low, found.high] if found else [None, None]
+        rows.append(tuple(cells))
+    return tuple(rows)
 
 
 def _intervals(

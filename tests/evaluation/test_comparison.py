@@ -131,6 +131,7 @@ def test_the_page_has_common_figures_and_the_pictures_of_both_photos(three):
     assert text.count("data:image/svg+xml") == 2 + 3
     assert text.count("data:image/jpeg") == 2 * len(comparison.disagreements)
     assert "good is right, bad is wrong" in text and "McNemar" in text
+    assert "<h3>Protocol</h3>" in text and text.count("threshold rule") >= 1
     assert "data:image/jpeg" not in comparison_page(comparison)
 
 

@@ -212,6 +212,9 @@ def test_the_interval_of_a_tar_holds_it_where_scores_tie_at_the_border():
     strict = verify_templates(vectors, np.zeros(6, bool), left, np.where(right == 4, 3, right), same, [], resamples=200)
     assert strict.metrics["tar@far=1e-1"] == pytest.approx(1 / 3)
     assert strict.intervals["tar@far=1e-1"].low < 1 / 3 < strict.intervals["tar@far=1e-1"].high
+    tar, threshold = (strict.intervals[f"{kind}@far=1e-1"] for kind in ("tar", "threshold"))
+    assert strict.tables["TAR at FAR"][1][2:4] == (tar.low, tar.high)
+    assert strict.tables["TAR at FAR"][1][6:] == (threshold.low, threshold.high)
 
 
 def test_one_to_n_is_that_of_a_loop_over_the_probes():

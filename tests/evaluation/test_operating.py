@@ -17,11 +17,11 @@ from facezoo.evaluation.operating import (
     cosine_of,
     operating_points,
     point_rows,
-    shown_cosine,
     squared_distance,
 )
 from facezoo.evaluation.pair_counting import count_pairs
 from facezoo.evaluation.pair_resampling import draw_identities, resampled
+from facezoo.evaluation.report import shown_cosine
 from facezoo.evaluation.suspects import suspects
 from facezoo.types import InputError, unit
 

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from facezoo.evaluation import Photo, Verification, read_json, table, write_json
-from facezoo.evaluation.html import Section, faces, facts, figure_svg, grid, page, picture
-from facezoo.evaluation.pages import report_page, write_html
-from facezoo.evaluation.plots import det_figure, histogram_figure, roc_figure
+from facezoo.evaluation.html import Section, faces, facts, figure_svg, grid, page, picture, unbroken
+from facezoo.evaluation.lines import lines_of
+from facezoo.evaluation.pages import protocol_words, report_page, write_html
+from facezoo.evaluation.plots import det_figure, histogram_figure, open_set_lines, roc_figure
 from facezoo.evaluation.report import Interval, Report, Speed, show, show_interval, shown_table
 from facezoo.image import decode_image
 from facezoo.types import Contract, InputError
@@ -151,9 +152,10 @@ def test_the_table_has_a_row_for_each_report(scored):
 
 
 def test_searches_are_counted_by_their_probes_and_need_no_column_of_pairs():
-    lines = table([Report("search", {"rank1": 0.5}, protocol={"probes": 7})]).splitlines()
-    assert lines[0].split() == ["benchmark", "probes", "rank1"]
-    assert lines[2].split() == ["search", "7", "50.00", "%"]
+    interval = {"rank1": Interval(0.25, 0.75, 0.95, "")}
+    lines = table([Report("search", {"rank1": 0.5}, interval, protocol={"probes": 7})]).splitlines()
+    assert lines[0].split() == ["benchmark", "probes", "rank1", "95", "%", "interval"]
+    assert lines[2].split() == ["search", "7", "50.00", "%", "[25.00,", "75.00]"]
 
 
 def test_a_small_rate_keeps_two_digits():
@@ -169,7 +171,13 @@ def test_the_cells_of_a_table_are_rates_by_their_column_or_by_the_title():
     ]
     assert shown_table("Groups", [rows[0], ("B", 2.0, None, None, None)])[1] == ["B", "2", "n/m", ""]
     assert shown_table("FMR across groups", (("group", "A"), ("A", 0.001)))[1] == ["A", "0.10 %"]
-    assert shown_table("Thresholds", (("FMR wanted", "threshold"), ("1e-3", 0.31234)))[1] == ["1e-3", "0.3123"]
+    assert shown_table("Thresholds", (("FMR wanted", "threshold"), ("1e-3", 0.312349912)))[1] == ["1e-3", "0.3123"]
+
+
+def test_what_was_rounded_to_be_handed_on_is_shown_as_it_is():
+    """A recommended threshold of six decimals would accept more in four."""
+    rows = (("FMR wanted", "threshold", "squared L2"), ("1e-3", 0.396, 2 - 2 * 0.396), ("1e-4", 0.312345, 1.37531))
+    assert shown_table("Thresholds", rows)[1:] == [["1e-3", "0.3960", "1.2080"], ["1e-4", "0.312345", "1.375310"]]
 
 
 def test_metrics_are_shown_as_people_read_them():
@@ -193,7 +201,7 @@ def test_the_page_stands_alone_and_holds_the_figures(scored, tmp_path):
     for figure in figures_of(text):
         assert ET.fromstring(figure).tag.endswith("svg")
     for word in ("threshold rule", "Model contract", "bootstrap over identities", "FAR 1e-3", "Worst false"):
-        assert word in text
+        assert word in re.sub("</?span[^>]*>", "", text)
 
 
 def test_names_are_escaped(scored):
@@ -225,6 +233,30 @@ def test_several_benchmarks_share_a_page(scored):
 def test_the_same_report_gives_the_same_page(scored):
     benchmark, report = scored
     assert report_page([report], [benchmark]) == report_page([report], [benchmark])
+
+
+def test_the_same_of_several_rates_is_said_once():
+    words = {"pairs": 1200, "tar@far=1e-3": "too few", "tar@far=1e-4": "too few", "fnmr@fmr=1e-4": "too few"}
+    assert protocol_words(words | {"tar@far=1e-5": "none"}) == {
+        "pairs": "1,200",
+        "TAR at FAR 1e-3, 1e-4": "too few",
+        "FNMR at FMR 1e-4": "too few",
+        "TAR at FAR 1e-5": "none",
+    }
+
+
+def test_searches_without_an_error_have_a_line():
+    """An FNIR of 0 has no place on a logarithmic axis: it lies on the lower end, and not in an empty figure."""
+    points = {"fpir": [0.0, 0.5, 1.0], "fnir": [0.0, 0.0, 0.0], "threshold": [1.0, 0.5, 0.0]}
+    axes = open_set_lines(lines_of(Report("search", {}, curves={"open_set": points}), "open_set")).axes[0]
+    shown = axes.lines[0].get_ydata()
+    assert (shown == axes.get_ylim()[0]).all() and shown[0] > 0
+
+
+def test_powers_of_ten_are_not_broken():
+    assert unbroken("FAR 1e-4 & 2e-05") == (
+        'FAR <span class="whole">1e-4</span> &amp; <span class="whole">2e-05</span>'
+    )
 
 
 def test_a_perfect_model_has_figures_too():

@@ -264,6 +264,7 @@ def test_rfw_scores_each_group_by_itself_and_tells_mean_and_sample_deviation(tmp
     assert report.intervals["accuracy"].low <= np.mean(single) <= report.intervals["accuracy"].high
     assert report.protocol["pairs"] == 48
     assert [row[0] for row in report.tables["By group"]] == ["group", "African", "Asian", "Caucasian", "Indian"]
+    assert not any(title.startswith("FMR across") for title in report.tables)  # no pair goes across
 
 
 def test_rfw_that_is_parted_is_not_a_coin(tmp_path):

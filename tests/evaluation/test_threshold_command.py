@@ -8,7 +8,8 @@ import pytest
 
 from facezoo.embedder import load_embedder
 from facezoo.evaluation.calibration import read_calibration
-from facezoo.evaluation.operating import angle, shown_cosine, squared_distance
+from facezoo.evaluation.operating import angle, squared_distance
+from facezoo.evaluation.report import shown_cosine
 from facezoo.image import write_image
 
 
@@ -44,9 +45,9 @@ def test_a_threshold_is_recommended_written_and_used(work, threshold, run, tmp_p
 
     assert code == 0, errors
     assert "24 people" in printed
-    assert "recommended for FMR 0.01: cosine" in printed
+    assert "recommended for FMR 1e-2: cosine" in printed
     assert "not measurable" in printed
-    assert "extrapolated, not measured: FMR 1e-05" in printed
+    assert "extrapolated, not measured: FMR 1e-5" in printed
     assert "few people" in printed
     stated = load_embedder(copy).contract
     assert f"cosine {shown_cosine(stated.threshold)} and above" in printed
@@ -95,7 +96,7 @@ def test_a_page_a_report_and_a_calibration_are_written(threshold, tmp_path):
     assert 0 <= found.min_cllr <= found.cllr
     assert found(0.99) > 0 > found(0.0)
     text = page.read_text()
-    assert "mosaic" in text and "Recommended for FMR 0.001: cosine" in text
+    assert "mosaic" in text and "Recommended for FMR 1e-3: cosine" in text
     card = text.index("recommended threshold, cosine")
     assert text.index('<div class="headline">') < card < text.index('<div class="figures">')
     assert json.loads(out.read_text())[0]["name"] == "crops"
@@ -108,7 +109,7 @@ def test_a_page_a_report_and_a_calibration_are_written(threshold, tmp_path):
         (["--fmr", "2"], "no rate of false matches"),
         (["--write", "copy.safetensors"], "ends with .onnx"),
         (["--batch-size", "0"], "--batch-size"),
-        (["--groups", "nothing.csv"], "nothing.csv: cannot be read"),
+        (["--groups", "nothing.csv"], "nothing.csv: no such file"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(threshold, tmp_path, monkeypatch, tokens, words):
@@ -122,7 +123,7 @@ def test_what_cannot_be_done_is_one_sentence(threshold, tmp_path, monkeypatch, t
 def test_without_a_threshold_to_write_the_report_is_given_all_the_same(threshold, tmp_path):
     page = tmp_path / "page.html"
     code, printed, errors = threshold("--fmr", "1e-6", "--write", tmp_path / "copy.onnx", "--html", page)
-    assert code == 2 and "no model written, FMR 1e-06 is not measurable" in errors.splitlines()[-1]
+    assert code == 2 and "no model written, FMR 1e-6 is not measurable" in errors.splitlines()[-1]
     assert "no threshold is recommended" in printed and page.is_file() and not list(tmp_path.glob("copy*"))
 
 
