@@ -37,12 +37,13 @@ LOWEST_FAR = 1e-12
 class AllPairs:
     """TAR down to an FAR of 1e-8 from all N (N - 1) / 2 pairs of photos, none of whose scores is stored.
 
-    A pair with a photo in which no face was found is never accepted.
+    With copies, from all N (N - 1) pairs of a photo and the copy of another. A pair with a photo in which no face was
+    found is never accepted.
 
     Attributes:
         name: of the benchmark.
         photos: in the order of the embeddings.
-        identity: of each photo, (N,).
+        identity: of each photo, (N,), copies included.
         aligned: alignment template of photos that are crops already; None for raw photos.
         equal: whether every pair counts alike, or every identity and pair of identities.
         fars: targets.
@@ -52,6 +53,7 @@ class AllPairs:
         resamples, seed: of the bootstrap over identities; 0 leaves it out.
         notes: what a reader of the report should know, by word.
         parts: what columns beside the photos add to the report.
+        copies: the second half of the photos are copies of the first in their order, such as masked ones.
     """
 
     name: str
@@ -69,6 +71,7 @@ class AllPairs:
     seed: int = 0
     notes: Mapping[str, str | int] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
+    copies: bool = False
 
     def __post_init__(self) -> None:
         check_draws(self.name, self.resamples, self.seed)
@@ -89,6 +92,7 @@ class AllPairs:
             keep=self.keep,
             state=self.state,
             what=f"{self.name}: all pairs",
+            copies=self.copies,
         )
         return counts.settled(embeddings, self.fars)
 
@@ -201,7 +205,7 @@ class AllPairs:
     def _suspects(
         self, counts: PairCounts, embeddings: FloatArray
     ) -> dict[str, tuple[tuple[str | int | float | None, ...], ...]]:
-        if not len(self.photos):
+        if not len(self.photos) or self.copies:  # their photos tell
             return {}
         rows = [
             (self.photos[found.left].name, self.photos[found.right].name, found.score, found.why)

@@ -50,6 +50,9 @@ class ByGroup:
         changes = {key: value for key, value in changes.items() if value is not None}
         groups = {group: replace(benchmark, **changes) for group, benchmark in self.groups.items()}
         object.__setattr__(self, "groups", groups)
+        first = next(iter(groups.values()))
+        object.__setattr__(self, "resamples", first.resamples)
+        object.__setattr__(self, "seed", first.seed)
 
     @cached_property
     def photos(self) -> Sequence[Photo]:
@@ -69,7 +72,7 @@ class ByGroup:
         if embeddings.ndim != 2 or len(embeddings) != self._starts[-1]:
             raise InputError(f"{self.name}: embeddings of shape {embeddings.shape} for {self._starts[-1]} photos")
         reports, scores = {}, []
-        for group, benchmark, start, stop in self._parts():
+        for group, benchmark, start, stop in self.each():
             own = embeddings[start:stop]
             lost = None if failed is None else failed[start:stop]
             reports[group] = benchmark.score(own, lost)
@@ -84,7 +87,8 @@ class ByGroup:
             )
         return report
 
-    def _parts(self) -> Iterator[tuple[str, Verification, int, int]]:
+    def each(self) -> Iterator[tuple[str, Verification, int, int]]:
+        """Each group with its benchmark and where its photos begin and end among all."""
         for (group, benchmark), start in zip(self.groups.items(), self._starts.tolist()):
             yield group, benchmark, start, start + len(benchmark.photos)
 
@@ -116,7 +120,7 @@ class ByGroup:
         if len(self.groups) == 1:
             return report
         left, right = (
-            np.concatenate([getattr(benchmark, side) + start for _, benchmark, start, _ in self._parts()])
+            np.concatenate([getattr(benchmark, side) + start for _, benchmark, start, _ in self.each()])
             for side in ("left", "right")
         )
         first = next(iter(self.groups.values()))
@@ -126,12 +130,16 @@ class ByGroup:
             same,
             scores,
             *self._owner(),
-            self._weights,
+            self.weights,
             first.resamples,
-            f"{first.interval_method()}, within each group",
+            self.interval_method(),
         )
         group_of = np.repeat(np.arange(len(self.groups)), np.diff(self._starts))
         return GroupPart(list(self.groups), group_of)(report, pairs)
+
+    def interval_method(self) -> str:
+        """How `weights` draws, in words."""
+        return f"{next(iter(self.groups.values())).interval_method()}, within each group"
 
     def _owner(self) -> tuple[NDArray[np.intp], str]:
         """Of the photos of all groups, what independent pairs do not share, and whether that is a person or a photo."""
@@ -144,8 +152,8 @@ class ByGroup:
         starts = np.cumsum([0, *(int(owner.max()) + 1 for owner in owners)])
         return np.concatenate([owner + start for owner, start in zip(owners, starts.tolist())]), shared
 
-    def _weights(self) -> Iterator[FloatArray]:
-        """Each group is drawn by itself."""
+    def weights(self) -> Iterator[FloatArray]:
+        """Of the pairs of all groups, for each resample: each group is drawn by itself."""
         for drawn in zip(*(benchmark.weights() for benchmark in self.groups.values())):
             yield np.concatenate(drawn)
 

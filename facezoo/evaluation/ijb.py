@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -79,6 +79,7 @@ class IJB:
         resamples: of the bootstrap; 0 leaves it out.
         seed: of the bootstrap.
         notes: what a reader of the report should know, by word.
+        shows: of each template (T,) the first that shows the same, where some are copies of others, as masked ones are.
     """
 
     name: str
@@ -100,6 +101,7 @@ class IJB:
     resamples: int = 1000
     seed: int = 0
     notes: Mapping[str, str | int] = field(default_factory=dict)
+    shows: NDArray[np.intp] | None = None
 
     def __post_init__(self) -> None:
         if not len(self.entries) == len(self.template) == len(self.media):
@@ -125,7 +127,9 @@ class IJB:
         reports = []
         if self.pairs is not None:
             reports.append(
-                verify_templates(vectors, gone, *self.pairs, names, self.fpr_rule, self.resamples, self.seed, words)
+                verify_templates(
+                    vectors, gone, *self.pairs, names, self.fpr_rule, self.resamples, self.seed, words, shows=self.shows
+                )
             )
         if self.probes is not None:
             reports.append(self._identify(vectors, gone, self.probes, names, words))
@@ -149,7 +153,10 @@ class IJB:
         """The first photo of each template (T,), by which it is shown, none without photos; and what it is called."""
         ids, first = np.unique(self.template, return_index=True)
         names = [self.photos[photo].name for photo in self.entries[first]] if len(self.photos) else []
-        return names, [f"template {number}" for number in ids]
+        of = np.arange(len(ids)) if self.shows is None else self.shows
+        return names, [
+            f"template {ids[k]}" if k == place else f"copy of template {ids[k]}" for place, k in enumerate(of)
+        ]
 
     def templates(self, embeddings: Rows, lost: NDArray[np.bool_]) -> tuple[FloatArray, NDArray[np.bool_]]:
         """Unit vectors (T, D) of all templates, by rising id, and which have no photo with a face, (T,)."""
@@ -194,22 +201,9 @@ class IJB:
     ) -> Report:
         """1:N; rank-k over the probes of all galleries, TPIR the galleries' mean."""
         searches, mistakes = [], []
-        for gallery in self.galleries:
-            kept = ~gone[gallery.templates]
-            ids, group = np.unique(gallery.subjects[kept], return_inverse=True)
-            if not len(ids):
-                raise InputError(f"{self.name}: gallery {gallery.name} has no template with a face")
-            order = np.argsort(group, kind="stable")
-            place = np.searchsorted(ids, probes.subjects).clip(max=len(ids) - 1)
-            found = search(
-                Vectors(vectors, probes.templates),
-                Vectors(vectors, gallery.templates[kept][order], group[order]),
-                np.where(ids[place] == probes.subjects, place, -1),
-            )
-            mated = np.isin(probes.subjects, gallery.subjects)
-            searches.append(Searches.of(found, len(ids), mated, gone[probes.templates], self.ties))
-            theirs = gallery.templates[kept][order][np.flatnonzero(np.diff(group[order], prepend=-1))]
-            mistakes += _worst(searches[-1], theirs, probes, names, templates)
+        for found, theirs in self.searches(vectors, gone, probes):
+            searches.append(found)
+            mistakes += _worst(found, theirs, probes, names, templates)
         metrics, unmeasurable = identification_rates(searches, self.fpir_rule, probes.subjects)
         words: dict[str, str | int] = {
             "galleries": ", ".join(f"{gallery.name} {found.size}" for gallery, found in zip(self.galleries, searches)),
@@ -231,6 +225,26 @@ class IJB:
             tuple(mistakes),
             tables=identification_tables(searches, galleries, self.fpir_rule, probes.subjects),
         )
+
+    def searches(
+        self, vectors: FloatArray, gone: NDArray[np.bool_], probes: Gallery
+    ) -> Iterator[tuple[Searches, NDArray[np.intp]]]:
+        """Of each gallery what the probes met, and the template by which each of its subjects is shown."""
+        for gallery in self.galleries:
+            kept = ~gone[gallery.templates]
+            ids, group = np.unique(gallery.subjects[kept], return_inverse=True)
+            if not len(ids):
+                raise InputError(f"{self.name}: gallery {gallery.name} has no template with a face")
+            order = np.argsort(group, kind="stable")
+            place = np.searchsorted(ids, probes.subjects).clip(max=len(ids) - 1)
+            found = search(
+                Vectors(vectors, probes.templates),
+                Vectors(vectors, gallery.templates[kept][order], group[order]),
+                np.where(ids[place] == probes.subjects, place, -1),
+            )
+            mated = np.isin(probes.subjects, gallery.subjects)
+            theirs = gallery.templates[kept][order][np.flatnonzero(np.diff(group[order], prepend=-1))]
+            yield Searches.of(found, len(ids), mated, gone[probes.templates], self.ties), theirs
 
     def _protocol(self, lost: NDArray[np.bool_], gone: NDArray[np.bool_]) -> dict[str, str | int]:
         words: dict[str, str | int] = {

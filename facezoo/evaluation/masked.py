@@ -10,8 +10,9 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from facezoo.evaluation.by_group import ByGroup
 from facezoo.evaluation.masked_photos import Drawing, masked_photos
-from facezoo.evaluation.masked_trials import Places, on_all, on_probes
+from facezoo.evaluation.masked_trials import Placed, Places, on_all, on_probes
 from facezoo.evaluation.outcomes import Outcome, outcome
 from facezoo.evaluation.paired import DIFFERENCE, PLAIN, Measured, difference_tables, differences, measured
 from facezoo.evaluation.photos import Photo
@@ -59,6 +60,8 @@ class MaskedBenchmark:
         changes = {key: value for key, value in changes.items() if value is not None}
         object.__setattr__(self, "plain", replace(self.plain, **changes))
         object.__setattr__(self, "masked", replace(self.masked, name=self.name, **changes))
+        object.__setattr__(self, "resamples", self.masked.resamples)
+        object.__setattr__(self, "seed", self.masked.seed)
 
     @property
     def aligned(self) -> str | None:
@@ -69,22 +72,23 @@ class MaskedBenchmark:
         """As benchmarks have it that take photos alone or apart from their mirror images."""
         return getattr(self.plain, "flip", None)
 
-    def parts(self, embedded: Embedded) -> tuple[Embedded, Embedded]:
+    def halves(self, embedded: Embedded) -> tuple[Embedded, Embedded]:
         """The embeddings with masks and those without."""
         rows, lost, count = embedded.embeddings, embedded.failed, len(self.plain.photos)
-        return Embedded(rows[self.places], lost[self.places]), Embedded(rows[:count], lost[:count])
+        own: Any = rows[self.places] if isinstance(self.places, slice) else Placed(rows, self.places)
+        return Embedded(own, lost[self.places]), Embedded(rows[:count], lost[:count])
 
     def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
         """The report for embeddings (N, D) of all photos and those without a face (N,)."""
         if len(embeddings) != len(self.photos):
             raise InputError(f"{self.name}: embeddings of shape {embeddings.shape} for {len(self.photos)} photos")
         lost = np.zeros(len(embeddings), bool) if failed is None else failed
-        with_masks, without = self.parts(Embedded(embeddings, lost))
+        with_masks, without = self.halves(Embedded(embeddings, lost))
         return self._together(measured(self.masked, with_masks), measured(self.plain, without))
 
     def _together(self, masked: Measured, plain: Measured) -> Report:
         report, other = masked.report, plain.report
-        values, drawn = differences(masked, plain, bool(getattr(self.masked, "resamples", None)))
+        values, drawn = differences(masked, plain, bool(self.resamples))
         report = replace(
             report,
             metrics={
@@ -111,7 +115,7 @@ class MaskedBenchmark:
 
 @outcome.register
 def _of_masked(benchmark: MaskedBenchmark, embedded: Embedded) -> Outcome | None:
-    return outcome(benchmark.masked, benchmark.parts(embedded)[0])
+    return outcome(benchmark.masked, benchmark.halves(embedded)[0])
 
 
 @BENCHMARKS.change
@@ -141,8 +145,11 @@ def masked_benchmark(
         mask_folder: of the masked photos; in the cache unless given.
         mask_workers: processes that draw; as many as there are processors unless given.
     """
-    if any(isinstance(part, QualityPart) for part in getattr(plain, "parts", ())):
+    listed = plain.groups.values() if isinstance(plain, ByGroup) else [plain]
+    if any(isinstance(part, QualityPart) for each in listed for part in getattr(each, "parts", ())):
         raise InputError(f"{plain.name}: quality= scores the plain photos alone; leave it out, or masked={masked}")
+    if getattr(plain, "state", None) is not None:
+        raise InputError(f"{plain.name}: state= keeps one count, with masks there are two; leave it out")
     masking = on_probes(plain) if masked == "probe" else on_all(plain)
     drawing = Drawing(
         Outfit(tuple(mask_templates), mask_pieces), Finder(plain.aligned, mask_mesh, mask_detector), mask_seed

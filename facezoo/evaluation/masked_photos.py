@@ -76,7 +76,7 @@ class Drawing:
     def settings(self, photos: Sequence[Photo]) -> dict[str, Any]:
         """What makes the drawn photos what they are, by word."""
         return {
-            "photos": photos_digest(photos),
+            "photos": photos_digest(photo for photo in photos if not photo.mirrored),
             "templates": [*self.outfit.templates, self.outfit.digest()],
             "pieces": self.outfit.pieces,
             "seed": self.seed,

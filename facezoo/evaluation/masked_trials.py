@@ -10,15 +10,39 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from facezoo.evaluation.all_pairs import AllPairs
 from facezoo.evaluation.by_group import ByGroup
 from facezoo.evaluation.group_rates import GroupPart
 from facezoo.evaluation.identification import Identification
+from facezoo.evaluation.ijb import IJB, Gallery
 from facezoo.evaluation.megaface import MegaFace
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.verification import Verification
-from facezoo.types import InputError
+from facezoo.types import FloatArray, InputError
 
 Places: TypeAlias = slice | NDArray[np.intp]
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Rows (N, D) of embeddings in another order, gathered when they are read: of some blocks, not of all at once."""
+
+    embeddings: FloatArray
+    places: NDArray[np.intp]
+    ndim = 2
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.places), self.embeddings.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, rows: Any) -> Placed:
+        return Placed(self.embeddings, self.places[rows])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:
+        return np.asarray(self.embeddings[self.places], dtype)
 
 
 class Trials(NamedTuple):
@@ -171,3 +195,55 @@ def _of_distractors(plain: MegaFace) -> Masking:
         return Trials(replace(plain, photos=every, masked=True), every, slice(None))
 
     return Masking(np.arange(len(plain.identity)), trials)
+
+
+@on_probes.register
+def _of_all_pairs(plain: AllPairs) -> Masking:
+    """Each photo against the masked copies of all others."""
+    photos_of = np.tile(np.arange(len(plain.photos)), 2)
+
+    def trials(photos: Sequence[Photo]) -> Trials:
+        every = [*plain.photos, *photos]
+        parts = tuple(_on_copies(part, photos_of) for part in plain.parts)
+        masked = replace(plain, photos=every, identity=plain.identity[photos_of], parts=parts, copies=True)
+        return Trials(masked, every, slice(None))
+
+    return Masking(np.arange(len(plain.photos)), trials)
+
+
+@on_probes.register
+def _of_templates(plain: IJB) -> Masking:
+    """The second template of a pair and the probes of the galleries are copies whose photos are masked."""
+    size, everyone = len(plain.detector), np.unique(plain.template)
+    probes = [] if plain.pairs is None else [plain.pairs[1]]
+    probes += [] if plain.probes is None else [plain.probes.templates]
+    copied = np.unique(np.concatenate(probes)).astype(np.intp)
+    copy_of = np.full(len(everyone), -1, np.int32)
+    copy_of[copied] = len(everyone) + np.arange(len(copied))
+    theirs = np.flatnonzero(np.isin(plain.template, everyone[copied]))
+    chosen = np.unique(plain.entries[theirs])
+    ids = np.searchsorted(everyone[copied], plain.template[theirs]) + int(everyone[-1]) + 1
+
+    def trials(photos: Sequence[Photo]) -> Trials:
+        mirrored = [replace(photo, mirrored=True) for photo in photos] if len(plain.photos) > size else []
+        every = [*plain.photos, *photos, *mirrored]
+        own, more = np.arange(size), 2 * size + np.arange(len(photos))
+        apart = np.concatenate([own, more, size + own, more + len(photos)])
+        masked = replace(
+            plain,
+            photos=[every[k] for k in apart] if mirrored else every,
+            entries=np.concatenate([plain.entries, size + np.searchsorted(chosen, plain.entries[theirs])]),
+            template=np.concatenate([plain.template, ids]),
+            media=np.concatenate([plain.media, plain.media[theirs]]),
+            detector=np.concatenate([plain.detector, plain.detector[chosen]]),
+            pairs=None if plain.pairs is None else (plain.pairs[0], copy_of[plain.pairs[1]], plain.pairs[2]),
+            probes=None if plain.probes is None else _of_copies(plain.probes, copy_of),
+            shows=np.concatenate([np.arange(len(everyone)), copied]),
+        )
+        return Trials(masked, every, apart if mirrored else slice(None))
+
+    return Masking(chosen, trials)
+
+
+def _of_copies(probes: Gallery, copy_of: NDArray[np.int32]) -> Gallery:
+    return probes._replace(templates=copy_of[probes.templates].astype(np.intp))

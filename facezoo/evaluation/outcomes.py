@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facezoo.evaluation.by_group import ByGroup
 from facezoo.evaluation.folds import fold_of
 from facezoo.evaluation.identification import Identification
 from facezoo.evaluation.ijb import IJB
@@ -88,6 +89,36 @@ def _of_pairs(benchmark: Verification, embedded: Embedded) -> Outcome:
 
 
 @outcome.register
+def _of_groups(benchmark: ByGroup, embedded: Embedded) -> Outcome:
+    """The pairs of all groups, each by its own thresholds; a resample draws within each group."""
+    parts, scores = [], []
+    for _, group, start, stop in benchmark.each():
+        own = Embedded(embedded.embeddings[start:stop], embedded.failed[start:stop])
+        parts.append(_of_pairs(group, own))
+        scores.append(group.scores(own.embeddings, own.failed))
+    same = np.concatenate([np.asarray(each.same, bool) for each in benchmark.groups.values()])
+    fars = [far for far in FARS if far * (~same).sum() >= 1]
+    at_once = pair_measure(Sorted(np.concatenate(scores), same), np.zeros(len(same), np.intp), fars, False)
+    cuts = np.cumsum([0, *(len(each.same) for each in benchmark.groups.values())])
+
+    def measure(weights: FloatArray) -> dict[str, float | None]:
+        found = dict(at_once(weights))
+        for name, part, first, last in zip(benchmark.groups, parts, cuts, cuts[1:]):
+            found |= {f"{name}/{metric}": value for metric, value in part.measure(weights[first:last]).items()}
+        accuracies = [found.get(f"{name}/accuracy") for name in benchmark.groups]
+        known = [accuracy for accuracy in accuracies if accuracy is not None]
+        return {"accuracy": float(np.mean(known)), **found} if len(known) == len(accuracies) else found
+
+    def shown(trial: int) -> Mistake:
+        place = int(np.searchsorted(cuts, trial, side="right")) - 1
+        mistake, group = parts[place].shown(trial - int(cuts[place])), list(benchmark.groups)[place]
+        return replace(mistake, left=f"{group}/{mistake.left}", right=f"{group}/{mistake.right}")
+
+    right, margin = (np.concatenate([getattr(part, name) for part in parts]) for name in ("right", "margin"))
+    return Outcome("accuracy", right, margin, measure, benchmark.weights, benchmark.interval_method(), shown)
+
+
+@outcome.register
 def _of_searches(benchmark: Identification, embedded: Embedded) -> Outcome:
     """Right is a mated probe whose identity comes first."""
     searches, ids, kept, _ = benchmark.searches(embedded.embeddings, embedded.failed)
@@ -150,7 +181,7 @@ def _of_templates(benchmark: IJB, embedded: Embedded) -> Outcome | None:
         return None
     far = MAIN_FAR if MAIN_FAR in fars else fars[-1]
     vectors, gone = benchmark.vectors(embedded.embeddings, embedded.failed)
-    pairs = score_templates(vectors, gone, left, right, same)
+    pairs = score_templates(vectors, gone, left, right, same, benchmark.shows)
     theirs = pairs.scores[same].astype(np.float64)
     compared = np.isfinite(theirs)
     threshold = tar_at_far(pairs.tally([far]), far).threshold

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from facezoo import progress
 from facezoo.data.ahead import ahead
-from facezoo.evaluation.pair_counts import Equal, PairCounts, same_pairs
+from facezoo.evaluation.pair_counts import Equal, PairCounts, crossed_pairs, same_pairs
 from facezoo.evaluation.tails import BINS, STEPS, End, Look, Tail, check_state, cosines, load_state, save_state
 from facezoo.types import FloatArray, InputError
 
@@ -69,8 +69,9 @@ def count_pairs(
     keep: int = KEEP,
     state: Path | None = None,
     what: str = "all pairs",
+    copies: bool = False,
 ) -> PairCounts:
-    """Compare every photo with every other.
+    """Compare every photo with every other, or with the copy of every other.
 
     Memory beside the embeddings: a few panels of `PANEL` rows, and three times what is kept.
 
@@ -81,6 +82,8 @@ def count_pairs(
         keep: impostor scores held singly. FMR is exact up to keep / impostor pairs, above to a bin of 3e-5.
         state: file from which an interrupted count goes on; removed at the end.
         what: for the progress bar.
+        copies: the second half of the photos are copies of the first, in their order: each photo of the first is
+            compared with the copies of all others.
 
     Raises:
         InputError: shapes differ, embeddings are not finite, no genuine or no impostor pair, or another count's state.
@@ -90,27 +93,33 @@ def count_pairs(
     check_count(what, identity, equal, keep, state)
     codes = np.unique(identity, return_inverse=True)[1].astype(np.intp)
     lost = np.zeros(len(codes), bool) if failed is None else np.asarray(failed, bool)
-    sizes = np.bincount(codes)
-    order = np.argsort(codes, kind="stable")
-    order = order[~lost[order]]
-    if len(order) < 2:
+    first = len(codes) // 2 if copies else len(codes)
+    sizes = np.bincount(codes[:first])
+    orders = [np.argsort(part, kind="stable") for part in ((codes[:first], codes[first:]) if copies else (codes,))]
+    rows, columns = (order[~lost[order]] for order in (orders[0], orders[-1] + len(codes) - first))
+    if min(len(rows), len(columns)) < 2:
         raise InputError(
-            f"{what}: {'no photo has' if not len(order) else 'only one photo has'} a face; nothing is left to compare"
+            f"{what}: {'only one photo has' if len(rows) and len(columns) else 'no photo has'} a face; nothing is left "
+            "to compare"
         )
     share = 1 / sizes[codes] if equal == "identities" else None
+    if share is not None and copies:
+        share /= np.sqrt(2)  # two photos are compared twice
     tail = Tail(keep)
-    key = f"{count_digest(embeddings, codes, lost)} {equal} {keep} {PANEL} {STRIP}" if state else ""
+    kind = f"{equal} of copies" if copies else equal
+    key = f"{count_digest(embeddings, codes, lost)} {kind} {keep} {PANEL} {STRIP}" if state else ""
     done = load_state(state, key, tail) if state else 0
-    panels, saved = _panels(len(order)), time.monotonic()
+    panels, saved = _panels(len(rows), len(columns) if copies else None), time.monotonic()
     # Threads of the product's own would wait for what counts, and it for them: here each does both, a strip at a time.
     with (
         progress.bar(len(panels), what, "block", initial=done) as bar,
         threadpool_limits(1, "blas"),
         ThreadPoolExecutor(1) as beside,
     ):
-        genuine = beside.submit(_genuine, embeddings, order, codes, sizes if share is not None else None)
-        strips = _strips(embeddings, order, panels[done:])
-        for strip, look in ahead(partial(_look, tail, codes, share), strips, WAITING):
+        pairs = crossed_pairs(orders[0], codes[:first], lost) if copies else same_pairs(rows, codes)
+        genuine = beside.submit(_genuine, embeddings, pairs, codes, sizes if share is not None else None, copies)
+        strips = _strips(embeddings, rows, columns, panels[done:], copies)
+        for strip, look in ahead(partial(_look, tail, codes, share, copies), strips, WAITING):
             tail.take(look, partial(_photos, strip.left, strip.right))
             if not strip.last:
                 continue
@@ -124,12 +133,16 @@ def count_pairs(
     # Of D products and sums in float32, of two norms and divisions, and of the scaling.
     error = (embeddings.shape[1] + 8) * float(np.finfo(np.float32).eps) / 2
     impostor = tail.end(None if share is None else lambda left, right: share[left] * share[right])
-    return PairCounts(codes, lost, impostor, genuine.result(), equal, error)
+    return PairCounts(codes, lost, impostor, genuine.result(), equal, error, copies)
 
 
-def _panels(photos: int) -> list[tuple[slice, slice]]:
-    cuts = [slice(start, min(start + PANEL, photos)) for start in range(0, photos, PANEL)]
-    return [(rows, columns) for rows in cuts for columns in cuts if columns.start >= rows.start]
+def _panels(rows: int, columns: int | None = None) -> list[tuple[slice, slice]]:
+    """All panels, or those of the upper triangle where photos are compared with themselves."""
+    down, across = (
+        [slice(start, min(start + PANEL, photos)) for start in range(0, photos, PANEL)]
+        for photos in (rows, rows if columns is None else columns)
+    )
+    return [(part, other) for part in down for other in across if columns is not None or other.start >= part.start]
 
 
 class _Strip(NamedTuple):
@@ -142,26 +155,36 @@ class _Strip(NamedTuple):
     last: bool
 
 
-def _strips(embeddings: FloatArray, order: NDArray[np.intp], panels: list[tuple[slice, slice]]) -> Iterator[_Strip]:
-    """The strips of all panels; what lies before a strip in a panel on the diagonal was compared already."""
+def _strips(
+    embeddings: FloatArray,
+    photos: NDArray[np.intp],
+    others: NDArray[np.intp],
+    panels: list[tuple[slice, slice]],
+    whole: bool,
+) -> Iterator[_Strip]:
+    """The strips of all panels; unless they are whole, what lies before a strip in one on the diagonal was compared
+    already."""
     of, left_rows = slice(0), np.empty(0)
     for rows, columns in panels:
         if rows != of:
-            of, left_rows = rows, _unit_rows(embeddings, order[rows]) * np.float32(STEPS)
-        left, right, right_rows = order[rows], order[columns], _unit_rows(embeddings, order[columns])
+            of, left_rows = rows, _unit_rows(embeddings, photos[rows]) * np.float32(STEPS)
+        left, right, right_rows = photos[rows], others[columns], _unit_rows(embeddings, others[columns])
         for start in range(0, len(left), STRIP):
-            part, first = slice(start, start + STRIP), start if rows == columns else 0
+            part, first = slice(start, start + STRIP), start if rows == columns and not whole else 0
             last = start + STRIP >= len(left)
             yield _Strip(left[part], right[first:], left_rows[part], right_rows[first:], last)
 
 
-def _look(tail: Tail, codes: NDArray[np.intp], share: FloatArray | None, strip: _Strip) -> tuple[_Strip, Look]:
+def _look(
+    tail: Tail, codes: NDArray[np.intp], share: FloatArray | None, whole: bool, strip: _Strip
+) -> tuple[_Strip, Look]:
     """The impostor pairs of a strip; photos are in the order of their people."""
     left, right = strip.left, strip.right
     scaled = strip.left_rows @ strip.right_rows.T
-    # Photos of one person, and the lower triangle: their people come earlier or are the same.
+    # Photos of one person, and the lower triangle unless it counts: their people come earlier or are the same.
     near = int(np.searchsorted(codes[right], codes[left[-1]], side="right"))
-    scaled[:, :near][codes[left][:, None] >= codes[right[:near]][None, :]] = -BINS // 2
+    own = np.equal if whole else np.greater_equal
+    scaled[:, :near][own(codes[left][:, None], codes[right[:near]][None, :])] = -BINS // 2
     return strip, tail.look(scaled, None if share is None else np.outer(share[left], share[right]))
 
 
@@ -182,7 +205,11 @@ def _photos(
 
 
 def _genuine(
-    embeddings: FloatArray, order: NDArray[np.intp], codes: NDArray[np.intp], sizes: NDArray[np.int64] | None
+    embeddings: FloatArray,
+    pairs: Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]],
+    codes: NDArray[np.intp],
+    sizes: NDArray[np.int64] | None,
+    copies: bool,
 ) -> End:
     """The genuine pairs, in float64, negated; with sizes (I,) each identity counts alike."""
     tail = Tail(KEEP_GENUINE)
@@ -190,9 +217,9 @@ def _genuine(
     def weigh(left: NDArray[np.integer], _: NDArray[np.integer]) -> FloatArray:
         assert sizes is not None
         n = sizes[codes[left]]
-        return 2 / (n * (n - 1.0))
+        return (1 if copies else 2) / (n * (n - 1.0))
 
-    for left, right in same_pairs(order, codes):
+    for left, right in pairs:
         scaled = np.clip(-cosines(embeddings, left, right), -1, 1) * STEPS
         weights = None if sizes is None else weigh(left, right)
         tail.add(scaled, partial(_taken, left, right), weights)

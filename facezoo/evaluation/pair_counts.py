@@ -20,15 +20,16 @@ Equal: TypeAlias = Literal["pairs", "identities"]
 
 @dataclass(frozen=True, eq=False)
 class PairCounts:
-    """The scores of all pairs of N photos of known people.
+    """The scores of all pairs of N photos of known people, or of all pairs of one of them and the copy of another.
 
     Attributes:
-        identity: of each photo as 0 .. I-1, (N,).
+        identity: of each photo as 0 .. I-1, (N,), and of each copy behind them where there are copies.
         failed: photos without a face, (N,): their pairs are never accepted.
         impostor: the highest scores singly.
         genuine: the lowest, negated.
         equal: what counts alike.
         error: bound of the error of a score that was not computed again in float64.
+        copies: whether photos were compared with copies: any two photos then are two pairs.
     """
 
     identity: NDArray[np.intp]
@@ -37,11 +38,22 @@ class PairCounts:
     genuine: End
     equal: Equal
     error: float
+    copies: bool = False
 
     @cached_property
     def sizes(self) -> NDArray[np.int64]:
         """Photos of each identity, (I,), those without a face included."""
-        return np.bincount(self.identity)
+        return np.bincount(self.identity[: self.photos])
+
+    @property
+    def photos(self) -> int:
+        """How many, copies not counted."""
+        return len(self.identity) // (2 if self.copies else 1)
+
+    @property
+    def times(self) -> int:
+        """What the pairs of any two photos weigh together, in pairs."""
+        return 2 if self.copies and self.equal == "pairs" else 1
 
     def totals(self, drawn: FloatArray | None = None) -> tuple[float, float]:
         """Weight of all genuine and of all impostor pairs, those with failed photos included.
@@ -53,16 +65,16 @@ class PairCounts:
         n = self.sizes.astype(np.float64)
         if self.equal == "identities":
             return float(w[n > 1].sum()), float((w.sum() ** 2 - (w**2).sum()) / 2)
-        return float((w * n * (n - 1)).sum() / 2), float(((w * n).sum() ** 2 - ((w * n) ** 2).sum()) / 2)
+        genuine, impostor = (w * n * (n - 1)).sum() / 2, ((w * n).sum() ** 2 - ((w * n) ** 2).sum()) / 2
+        return self.times * float(genuine), self.times * float(impostor)
 
     @property
     def genuine_pairs(self) -> int:
-        return int((self.sizes * (self.sizes - 1)).sum() // 2)
+        return int((self.sizes * (self.sizes - 1)).sum()) // (1 if self.copies else 2)
 
     @property
     def impostor_pairs(self) -> int:
-        photos = len(self.identity)
-        return photos * (photos - 1) // 2 - self.genuine_pairs
+        return self.photos * (self.photos - 1) // (1 if self.copies else 2) - self.genuine_pairs
 
     @property
     def impostor_trials(self) -> int:
@@ -77,24 +89,32 @@ class PairCounts:
     def genuine_weights(self, left: NDArray[np.integer]) -> FloatArray:
         """What genuine pairs count each, (P,), given by the photos of one side."""
         n = self.sizes[self.identity[left]]
-        return 2 / (n * (n - 1.0)) if self.equal == "identities" else np.ones(len(left))
+        return (1 if self.copies else 2) / (n * (n - 1.0)) if self.equal == "identities" else np.ones(len(left))
 
     def failed_pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Photos of the genuine pairs that could not be compared, (P,) each."""
-        order = np.argsort(self.identity, kind="stable")
-        order = order[np.isin(self.identity[order], self.identity[self.failed])]
+        own = self.identity[: self.photos]
+        order = np.argsort(own, kind="stable")
+        order = order[np.isin(own[order], self.identity[self.failed])]
         none = np.empty(0, np.intp)
-        left, right = (np.concatenate(sides) for sides in zip((none, none), *same_pairs(order, self.identity)))
+        pairs = crossed_pairs(order, own) if self.copies else same_pairs(order, own)
+        left, right = (np.concatenate(sides) for sides in zip((none, none), *pairs))
         lost = self.failed[left] | self.failed[right]
         return left[lost], right[lost]
 
     @property
     def failed_genuine(self) -> NDArray[np.float64]:
         """Weight of the genuine pairs of each identity with a photo without a face, (I,)."""
-        seen = np.bincount(self.identity[~self.failed], minlength=len(self.sizes)).astype(np.float64)
-        n = self.sizes.astype(np.float64)
-        lost = (n * (n - 1) - seen * (seen - 1)) / 2
-        return lost / np.maximum(n * (n - 1) / 2, 1) if self.equal == "identities" else lost
+        own, n = self.identity[: self.photos], self.sizes.astype(np.float64)
+        present = ~self.failed[: self.photos], ~self.failed[-self.photos :]  # of photos and of copies
+
+        def seen(which: NDArray[np.bool_]) -> NDArray[np.float64]:
+            return np.bincount(own[which], minlength=len(n)).astype(np.float64)
+
+        lost = n * (n - 1) - (seen(present[0]) * seen(present[1]) - seen(present[0] & present[1]))
+        if self.equal == "identities":
+            return lost / np.maximum(n * (n - 1), 1)
+        return lost * self.times / 2
 
     def tally(self) -> Tally:
         """For the metrics: what is held singly by its score, the bulk of impostor scores by the upper edge of its
@@ -152,3 +172,16 @@ def same_pairs(order: NDArray[np.intp], codes: NDArray[np.intp]) -> Iterator[tup
         if len(first):
             yield order[first], order[first + 1 + offset]
         start = stop
+
+
+def crossed_pairs(
+    order: NDArray[np.intp], codes: NDArray[np.intp], lost: NDArray[np.bool_] | None = None
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """As `same_pairs`, each photo with the copies of the others, which lie len(codes) behind; without the lost ones."""
+    for left, right in same_pairs(order, codes):
+        first, second = np.concatenate([left, right]), np.concatenate([right, left]) + len(codes)
+        if lost is not None:
+            kept = ~lost[first] & ~lost[second]
+            first, second = first[kept], second[kept]
+        if len(first):
+            yield first, second

@@ -166,10 +166,7 @@ def deflated(
 
 def group_trials(counts: PairCounts, groups: NDArray[np.integer], number: int) -> tuple[FloatArray, FloatArray]:
     """How many impostor and genuine pairs within each group (G,) share no person, by the groups of the photos (N,)."""
-    known = groups >= 0
-    people = len(counts.sizes)
-    photos = np.bincount(counts.identity[known] * number + groups[known], minlength=people * number)
-    photos = photos.reshape(people, number)
+    photos = _by_group(counts, groups, number)
     return (photos > 0).sum(axis=0) // 2 * 1.0, (photos > 1).sum(axis=0) * 1.0
 
 
@@ -181,15 +178,19 @@ def group_counts(
     Args:
         drawn: how often each identity is drawn, (I,).
     """
-    known = groups >= 0
-    people = len(counts.sizes)
-    flat = np.bincount(counts.identity[known] * number + groups[known], minlength=people * number)
-    photos = flat.reshape(people, number).astype(np.float64)
-    w = np.ones(people) if drawn is None else drawn
+    photos = _by_group(counts, groups, number).astype(np.float64)
+    w = np.ones(len(photos)) if drawn is None else drawn
     same = photos * (photos - 1) / 2
     if counts.equal == "identities":
         n = counts.sizes.astype(np.float64)[:, None]
         photos, same = photos / n, same / np.maximum(n * (n - 1) / 2, 1)
     all_of = w @ photos
     impostor = np.outer(all_of, all_of) - (photos * (w**2)[:, None]).T @ photos
-    return impostor - np.diag(np.diagonal(impostor)) / 2, w @ same
+    return counts.times * (impostor - np.diag(np.diagonal(impostor)) / 2), counts.times * (w @ same)
+
+
+def _by_group(counts: PairCounts, groups: NDArray[np.integer], number: int) -> NDArray[np.intp]:
+    """Photos of each identity in each group, (I, G); copies are in the groups of their photos."""
+    own, people = groups[: counts.photos], len(counts.sizes)
+    known = np.flatnonzero(own >= 0)
+    return np.bincount(counts.identity[known] * number + own[known], minlength=people * number).reshape(people, number)

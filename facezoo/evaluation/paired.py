@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any, TypeAlias
 
+import numpy as np
+
+from facezoo.evaluation.all_pairs import AllPairs
+from facezoo.evaluation.ijb import IJB
 from facezoo.evaluation.intervals import LEVEL, identity_weights, trial_measure
 from facezoo.evaluation.megaface import MegaFace
+from facezoo.evaluation.open_set import search_measure
 from facezoo.evaluation.outcomes import outcome
+from facezoo.evaluation.pair_resampling import deflated, draw_identities, resampled
 from facezoo.evaluation.report import BOUNDS, Interval, Report
 from facezoo.evaluation.run import Embedded
 from facezoo.evaluation.significance import paired_bootstrap
@@ -18,6 +24,9 @@ from facezoo.types import FloatArray
 Measure: TypeAlias = Callable[[FloatArray], Mapping[str, float | None]]
 
 DIFFERENCE, PLAIN = "difference/", "plain/"
+
+MAIN = ("accuracy", "auc", "eer", "rank1")
+"""Metrics that are compared also where no resample tells how sure that is."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +70,33 @@ def measured(benchmark: Any, embedded: Embedded) -> Measured:
     return Measured(report, [Resampling(found.measure, found.weights, found.method, found.metric)])
 
 
+@dataclass(frozen=True, eq=False)
+class OfAllPairs(Resampling):
+    """Of pairs of identities: the noise that the product counts again is taken out of the difference."""
+
+    def differences(self, other: Resampling) -> dict[str, Interval]:
+        def gaps(drawn: FloatArray) -> dict[str, float | None]:
+            first, second = self.measure(drawn), other.measure(drawn)
+            pairs = {name: (value, second.get(name)) for name, value in first.items()}
+            return {name: a - b for name, (a, b) in pairs.items() if a is not None and b is not None}
+
+        drawn = list(self.weights())
+        found = deflated(gaps, gaps(np.ones(len(drawn[0]))), iter(drawn), uncut=("eer",))
+        return {name: Interval(*ends, LEVEL, f"paired {self.method}") for name, ends in found.items()}
+
+
+@measured.register
+def _of_all_pairs(benchmark: AllPairs, embedded: Embedded) -> Measured:
+    """Counted once, for both."""
+    counts = benchmark.count(embedded.embeddings, embedded.failed)
+    report, measure = benchmark.report(counts, embedded.embeddings), resampled(counts, counts.tally(), benchmark.fars)
+    if measure is None:
+        return Measured(report)
+    people, resamples, seed = len(counts.sizes), benchmark.resamples, benchmark.seed
+    method = f"bootstrap over identities, {resamples} resamples, seed {seed}, percentile, deflated but for the eer"
+    return Measured(report, [OfAllPairs(measure, lambda: draw_identities(people, resamples, seed), method, "eer")])
+
+
 @measured.register
 def _of_distractors(benchmark: MegaFace, embedded: Embedded) -> Measured:
     """Ranked once, for both."""
@@ -73,6 +109,27 @@ def _of_distractors(benchmark: MegaFace, embedded: Embedded) -> Measured:
     return Measured(benchmark.report(found), [again])
 
 
+@measured.register
+def _of_templates(benchmark: IJB, embedded: Embedded) -> Measured:
+    """1:1 and 1:N are drawn each in its own way."""
+    report, again = benchmark.score(embedded.embeddings, embedded.failed), []
+    if (pairs := outcome(benchmark, embedded)) is not None:
+        again.append(Resampling(pairs.measure, pairs.weights, pairs.method, pairs.metric))
+    if (probes := benchmark.probes) is not None:
+        vectors, gone = benchmark.vectors(embedded.embeddings, embedded.failed)
+        searches = [found for found, _ in benchmark.searches(vectors, gone, probes)]
+        of, resamples, seed = probes.subjects, benchmark.resamples, benchmark.seed
+        again.append(
+            Resampling(
+                search_measure(searches, report.metrics, benchmark.fpir_rule),
+                lambda: identity_weights(of, of, resamples, seed),
+                f"bootstrap over identities of the probes, {resamples} resamples, seed {seed}, percentile",
+                "rank1",
+            )
+        )
+    return Measured(report, again)
+
+
 def differences(masked: Measured, plain: Measured, draws: bool) -> tuple[dict[str, float], dict[str, Interval]]:
     """Of the metrics that both have: those that have intervals, and the main ones."""
     drawn: dict[str, Interval] = {}
@@ -81,7 +138,7 @@ def differences(masked: Measured, plain: Measured, draws: bool) -> tuple[dict[st
         names[one.metric] = None
         drawn |= one.differences(other) if draws else {}
     values, intervals = {}, {}
-    for name in [*names, *drawn, *masked.report.intervals]:
+    for name in dict.fromkeys([*names, *MAIN, *drawn, *masked.report.intervals]):
         first, second = masked.report.metrics.get(name), plain.report.metrics.get(name)
         if first is None or second is None:
             continue

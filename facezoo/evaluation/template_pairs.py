@@ -72,12 +72,20 @@ def score_templates(
     left: NDArray[np.integer],
     right: NDArray[np.integer],
     same: NDArray[np.bool_],
+    shows: NDArray[np.intp] | None = None,
 ) -> TemplatePairs:
-    """Compares the unit vectors (T, D) of pairs; those of templates without one, `gone` (T,), are never accepted."""
+    """Compares the unit vectors (T, D) of pairs; those of templates without one, `gone` (T,), are never accepted.
+
+    Args:
+        shows: of each template (T,) the first that shows the same, where some are copies of others.
+    """
     scores = pair_cosines(vectors, left, right)
     if gone.any():
         scores[gone[left] | gone[right]] = -np.inf
-    return TemplatePairs(scores, left, right, same, joined(left[same], right[same], len(vectors)))
+    if shows is None:
+        return TemplatePairs(scores, left, right, same, joined(left[same], right[same], len(vectors)))
+    identity = joined(shows[left[same]], shows[right[same]], len(vectors))[shows]
+    return TemplatePairs(scores, left, right, same, identity)
 
 
 def _ascending(scores: FloatArray) -> FloatArray:

@@ -47,6 +47,7 @@ def verify_templates(
     seed: int = 0,
     templates: Sequence[str] = (),
     fars: Sequence[float] = FARS,
+    shows: NDArray[np.intp] | None = None,
 ) -> Report:
     """TAR at FAR of template pairs.
 
@@ -60,8 +61,9 @@ def verify_templates(
         resamples, seed: of the bootstrap over identities, which are the templates that genuine pairs connect.
         templates: what those that have `names` are called themselves, (T,).
         fars: targets, falling.
+        shows: see `score_templates`.
     """
-    pairs = score_templates(vectors, gone, left, right, same)
+    pairs = score_templates(vectors, gone, left, right, same, shows)
     genuine, impostor, totals = pairs.genuine, pairs.impostor, pairs.totals
     if not len(genuine) or not len(impostor):
         raise InputError("templates: no pair of one kind could be compared")

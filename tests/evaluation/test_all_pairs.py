@@ -12,7 +12,7 @@ from facezoo.evaluation.metrics import Sorted, auc, eer, tally, tar_at_far
 from facezoo.evaluation.pair_counting import count_pairs
 from facezoo.evaluation.pair_resampling import deflated, draw_identities, group_counts, pair_intervals, resampled
 from facezoo.evaluation.quality_curves import QualityPart
-from facezoo.evaluation.tails import BINS, STEPS, Tail
+from facezoo.evaluation.tails import BINS, STEPS, Tail, cosines
 from facezoo.registry import BENCHMARKS
 from facezoo.types import InputError
 
@@ -427,3 +427,33 @@ def test_groups_count_genuine_pairs_that_are_not_held(monkeypatch):
     shared = [(drawn[score], fnmr) for score, fnmr in zip(curve["threshold"], curve["fnmr"]) if score in drawn]
     assert len(shared) > 20
     assert all(fnmr == pytest.approx(true) for true, fnmr in shared)
+
+
+@pytest.mark.parametrize("equal", ["pairs", "identities"])
+def test_photos_against_copies_are_those_of_a_loop_over_ordered_pairs(small_blocks, equal):
+    rng = np.random.default_rng(0)
+    number, who = 45, np.tile(rng.integers(0, 9, 45), 2)
+    embeddings = rng.normal(size=(9, 8))[who] + rng.normal(size=(2 * number, 8))
+    failed = np.isin(np.arange(2 * number), [3, 7, 50, 52, 60])
+    left, right = np.nonzero(~np.eye(number, dtype=bool))
+    scores, same = cosines(embeddings, left, number + right), who[left] == who[right]
+    scores[failed[left] | failed[number + right]] = -np.inf
+
+    counts = count_pairs(embeddings, who, failed, equal=equal, copies=True).settled(embeddings, [0.1, 0.01])
+    tallied = counts.tally()
+
+    assert (counts.genuine_pairs, counts.impostor_pairs) == (same.sum(), (~same).sum())
+    lost = [set(zip(*sides)) for sides in (counts.failed_pairs(), (left, number + right))]
+    assert lost[0] == {pair for pair in lost[1] if failed[list(pair)].any() and who[pair[0]] == who[pair[1]]}
+    if equal == "pairs":
+        wanted = Sorted(scores, same).tally()
+        assert (tallied.genuine_total, tallied.impostor_total) == (wanted.genuine_total, wanted.impostor_total)
+        assert eer(tallied) == pytest.approx(eer(wanted), abs=1e-6)
+        assert [tar_at_far(tallied, far) for far in (0.1, 0.01)] == [tar_at_far(wanted, far) for far in (0.1, 0.01)]
+    else:  # two people are a pair that counts once, whichever photo is the copy
+        assert (tallied.genuine_total, tallied.impostor_total) == pytest.approx((9, 36))
+        chosen = scores[~same] >= 0.4
+        sizes = np.bincount(who[:number])
+        weight = 1 / (2 * sizes[who[left]] * sizes[who[right]])[~same]
+        cut = int(np.searchsorted(tallied.scores, 0.4))
+        assert tallied.fmr[cut] == pytest.approx(weight[chosen].sum() / 36)

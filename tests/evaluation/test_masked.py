@@ -2,87 +2,147 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from facezoo.evaluation import evaluate
-from facezoo.evaluation.masked import MaskedBenchmark
+from facezoo.evaluation.all_pairs import AllPairs
+from facezoo.evaluation.by_group import ByGroup
+from facezoo.evaluation.ijb import IJB, Gallery
+from facezoo.evaluation.masked import MaskedBenchmark, masked_benchmark
+from facezoo.evaluation.megaface import MegaFace
 from facezoo.evaluation.outcomes import outcome
-from facezoo.evaluation.run import embed_photos
-from facezoo.image import read_image, write_image
+from facezoo.evaluation.photos import Photo
+from facezoo.evaluation.run import Embed, embed_photos
+from facezoo.evaluation.verification import Verification
 from facezoo.registry import BENCHMARKS
-from facezoo.types import Contract, Crop, FloatArray, InputError
-
-PEOPLE, PHOTOS = 16, 3
+from facezoo.types import InputError
 
 
-class Pixels:
-    """Embeds some rows of a crop as they are."""
-
-    contract = Contract(embedding_dim=1, flip=False)
-
-    def __init__(self, rows: slice) -> None:
-        self.rows = rows
-
-    def __call__(self, crops: Iterable[Crop]) -> FloatArray:
-        found = np.array([crop[self.rows, 8:-8:4].astype(np.float32).ravel() for crop in crops])
-        return found - found.mean(axis=1, keepdims=True)
+def made(root: Path, masked: str = "probe", spec: str = "lfw:") -> MaskedBenchmark:
+    folder = root.parent / f"masked_{spec.partition(':')[0]}"
+    how = f"root={root},aligned=arcface,resamples=50,masked={masked},mask_mesh=landmarks,mask_folder={folder}"
+    return BENCHMARKS.create(f"{spec}{how}")
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """Crops of people who differ in a pattern all over the face, and a list of pairs, genuine and impostor in turns."""
-    rng = np.random.default_rng(0)
-    for person in range(PEOPLE):
-        pattern = np.kron(rng.normal(0, 30, (14, 14, 3)), np.ones((8, 8, 1)))
-        for photo in range(PHOTOS):
-            crop = np.array([170, 135, 115]) + pattern + rng.normal(0, 12, pattern.shape)
-            write_image(tmp_path / f"crops/p{person}/p{person}_{photo + 1:04d}.png", crop.clip(0, 255).astype(np.uint8))
-    lines = [f"2\t{PEOPLE // 2}"]
-    for fold in range(2):
-        own = range(fold * PEOPLE // 2, (fold + 1) * PEOPLE // 2)
-        lines += [f"p{k}\t1\t2" for k in own]
-        lines += [f"p{k}\t1\tp{(k + 1) % PEOPLE}\t3" for k in own]
-    (tmp_path / "crops/pairs.txt").write_text("\n".join(lines) + "\n")
-    for path in (tmp_path / "crops").rglob("*.png"):
-        path.rename(path.with_suffix(".jpg"))  # LFW's names; the content is told by itself
-    return tmp_path / "crops"
+def by_group(lfw: Verification) -> ByGroup:
+    """The first and the second fold as two groups."""
+    folds = np.asarray(lfw.folds)
+    groups = {}
+    for group, fold in (("One", 0), ("Two", 1)):
+        own = folds == fold
+        used = np.unique(np.concatenate([lfw.left[own], lfw.right[own]]))
+        assert lfw.identity is not None
+        groups[group] = replace(
+            lfw,
+            name=group,
+            photos=[lfw.photos[k] for k in used],
+            left=np.searchsorted(used, lfw.left[own]),
+            right=np.searchsorted(used, lfw.right[own]),
+            same=lfw.same[own],
+            folds=4,
+            identity=lfw.identity[used],
+        )
+    return ByGroup("two", groups, "arcface")
 
 
-def made(root: Path, faces: str = "probe", **options: object) -> MaskedBenchmark:
-    more = "".join(f",{key}={value}" for key, value in options.items())
-    plain = f"lfw:root={root},aligned=arcface,resamples=50"
-    folder = root.parent / f"masked_{faces}"
-    return BENCHMARKS.create(f"{plain},masked={faces},mask_mesh=landmarks,mask_folder={folder}{more}")
+def megaface(lfw: Verification) -> MegaFace:
+    """The first ten people are FaceScrub, the others distractors."""
+    assert lfw.identity is not None
+    order = np.argsort(lfw.identity, kind="stable")
+    people = lfw.identity[order] < 10
+    return MegaFace(
+        "mega",
+        [lfw.photos[k] for k in order],
+        lfw.identity[order][people],
+        int((~people).sum()),
+        resamples=50,
+    )
 
 
-def test_what_looks_at_the_eyes_loses_nothing_and_what_looks_at_the_mouth_does(root: Path):
-    benchmark = made(root, "probe")
-    eyes = evaluate(benchmark, Pixels(slice(36, 52, 2)))
-    mouth = evaluate(benchmark, Pixels(slice(76, 104, 2)))
+def ijb(lfw: Verification, flip: Any = "model") -> IJB:
+    """Every photo a template of its own; the pairs are those of the list, the probes the third photos."""
+    size, photos = len(lfw.photos), list(lfw.photos)
+    if flip != "model":
+        photos += [replace(photo, mirrored=True) for photo in photos]
+    assert lfw.identity is not None
+    third = np.array([photo.name.endswith("3.jpg") for photo in lfw.photos])
+    gallery, probes = (
+        Gallery(name, np.flatnonzero(chosen), lfw.identity[chosen]) for name, chosen in (("G", ~third), ("P", third))
+    )
+    return IJB(
+        "ijb",
+        photos,
+        np.arange(size),
+        10 * np.arange(size),
+        np.zeros(size, int),
+        np.ones(size),
+        (lfw.left, lfw.right, lfw.same),
+        [gallery],
+        probes,
+        "arcface",
+        flip=flip,
+        resamples=50,
+    )
 
-    assert eyes.metrics["plain/accuracy"] == mouth.metrics["plain/accuracy"] == 1
-    assert eyes.metrics["difference/accuracy"] == 0
-    assert mouth.metrics["auc"] < 0.95 and mouth.metrics["difference/auc"] < -0.05
-    interval = mouth.intervals["difference/auc"]
-    assert interval.low <= mouth.metrics["difference/auc"] <= interval.high
-    assert "difference/auc" not in eyes.intervals  # no error with masks or without: no resample differs
+
+def all_pairs(lfw: Verification) -> AllPairs:
+    assert lfw.identity is not None
+    return AllPairs("all", lfw.photos, lfw.identity, "arcface", resamples=50)
 
 
-def test_the_plain_part_is_the_benchmark_itself(root: Path):
-    plain = BENCHMARKS.create(f"lfw:root={root},aligned=arcface,resamples=50")
-    alone = evaluate(plain, Pixels(slice(76, 104, 2)))
-    together = evaluate(made(root), Pixels(slice(76, 104, 2)))
+KINDS = {
+    "by group": by_group,
+    "megaface": megaface,
+    "ijb": ijb,
+    "ijb, mirror images apart": lambda lfw: ijb(lfw, "add"),
+    "all pairs": all_pairs,
+    "pairs": lambda lfw: lfw,
+    "pairs of unknown people": lambda lfw: replace(lfw, identity=None),
+}
 
-    for name, value in alone.metrics.items():
-        assert together.metrics[f"plain/{name}"] == pytest.approx(value, abs=1e-9)
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("masked", ["probe", "both"])
+def test_what_looks_at_the_eyes_finds_the_same_with_masks(people: Path, eyes: Embed, mouth: Embed, kind, masked):
+    plain = KINDS[kind](BENCHMARKS.create(f"lfw:root={people},aligned=arcface,resamples=50"))
+    folder = people.parent / f"masked_kind_{kind.partition(',')[0]}"
+    benchmark = masked_benchmark(plain, masked=masked, mask_mesh="landmarks", mask_folder=folder)
+    with_eyes, with_mouth = evaluate(benchmark, eyes), evaluate(benchmark, mouth)
+
+    for name, value in evaluate(plain, mouth).metrics.items():
+        assert with_mouth.metrics[f"plain/{name}"] == pytest.approx(value, abs=1e-9), name
+    for name, value in with_eyes.metrics.items():
+        if not name.startswith(("plain/", "difference/")) and with_eyes.metrics.get(f"plain/{name}") is not None:
+            assert value == pytest.approx(with_eyes.metrics[f"plain/{name}"], abs=1e-6), name
+    metric = next(name for name in ("auc", "rank1") if name in with_mouth.metrics)
+    assert with_mouth.metrics[f"difference/{metric}"] < -0.01
+    assert with_mouth.metrics[metric] < with_mouth.metrics[f"plain/{metric}"]
+    names = [photo.name for photo in benchmark.photos]
+    assert {name for mistake in with_mouth.mistakes for name in (mistake.left, mistake.right)} <= set(names)
+    places = range(len(names))[benchmark.places] if isinstance(benchmark.places, slice) else benchmark.places
+    assert [photo.name for photo in benchmark.masked.photos] == [names[k] for k in places]
+    assert names[: len(plain.photos)] == [photo.name for photo in plain.photos]
 
 
-def test_only_probes_are_masked_or_all_faces(root: Path):
-    probe, both = made(root, "probe"), made(root, "both")
+def test_the_difference_has_an_interval_from_the_same_resamples(people: Path, eyes: Embed, mouth: Embed):
+    benchmark = made(people)
+    without, found = evaluate(benchmark, eyes), evaluate(benchmark, mouth)
+
+    assert without.metrics["plain/accuracy"] == found.metrics["plain/accuracy"] == 1
+    assert without.metrics["difference/accuracy"] == 0
+    assert found.metrics["difference/auc"] < -0.05
+    interval = found.intervals["difference/auc"]
+    assert interval.low <= found.metrics["difference/auc"] <= interval.high
+    assert "difference/auc" not in without.intervals  # no error with masks or without: no resample differs
+
+
+def test_only_probes_are_masked_or_all_faces(people: Path):
+    probe, both = made(people, "probe"), made(people, "both")
     count = len(probe.plain.photos)
 
     assert (probe.masked.left < count).all() and (probe.masked.right >= count).all()
@@ -92,42 +152,82 @@ def test_only_probes_are_masked_or_all_faces(root: Path):
         assert after.name == f"masked/{before.name}"
         assert np.array_equal(after.read()[:30], before.read()[:30])
         assert both.masked.photos[both.masked.right[pair]].name == after.name
-        assert np.array_equal(both.masked.photos[both.masked.right[pair]].read(), after.read())
-    assert [photo.name for photo in both.photos[count:]] == [photo.name for photo in both.masked.photos]
+        assert both.masked.photos[both.masked.right[pair]].source == after.source
 
 
-def test_masks_are_made_once_and_follow_the_seed(root: Path):
-    first = made(root)
-    path = first.photos[-1].source
-    assert isinstance(path, Path)
-    pixels, stamp = read_image(path), path.stat().st_mtime_ns
+@pytest.mark.parametrize("kind", ["pairs", "pairs of unknown people"])
+def test_a_photo_and_its_masked_copy_are_one_photo_for_what_is_independent(people: Path, kind):
+    plain = KINDS[kind](BENCHMARKS.create(f"lfw:root={people},aligned=arcface"))
+    folder = people.parent / f"masked_kind_{kind}"
+    benchmark = masked_benchmark(plain, masked="probe", mask_mesh="landmarks", mask_folder=folder)
+    everyone = np.ones(len(plain.same), bool)
 
-    assert made(root).photos[-1].source == path and path.stat().st_mtime_ns == stamp
-    with pytest.raises(InputError, match="with another seed; name another folder"):
-        made(root, mask_seed=1)
-    path.unlink()
-    made(root)
-    assert np.array_equal(read_image(path), pixels)
+    assert benchmark.masked.trials(everyone) == plain.trials(everyone)
+    assert benchmark.masked.impostor_trials == plain.impostor_trials
+    alike = [np.array_equal(*weights) for weights in zip(plain.weights(), benchmark.masked.weights(), strict=True)]
+    assert all(alike)
 
 
-def test_models_are_compared_on_masked_trials(root: Path):
-    benchmark = made(root)
-    found = outcome(benchmark, embed_photos(benchmark, Pixels(slice(76, 104, 2))))
+def test_models_are_compared_on_masked_trials(people: Path, mouth: Embed):
+    benchmark = made(people)
+    found = outcome(benchmark, embed_photos(benchmark, mouth))
     assert found is not None and len(found.right) == len(benchmark.plain.same)
 
 
-def test_probes_of_a_gallery_are_masked(root: Path):
-    benchmark = BENCHMARKS.create(
-        f"identify:root={root},aligned=arcface,resamples=20,masked=probe,mask_mesh=landmarks,"
-        f"mask_folder={root.parent / 'search'}"
-    )
-    report = evaluate(benchmark, Pixels(slice(36, 52, 2)))
+def test_probes_of_a_gallery_are_masked(people: Path, eyes: Embed):
+    report = evaluate(made(people, spec="identify:"), eyes)
     assert report.metrics["rank1"] == report.metrics["plain/rank1"] == 1
     assert report.metrics["difference/rank1"] == 0
 
 
-def test_the_report_has_both_and_the_difference_in_a_table(root: Path):
-    report = evaluate(made(root), Pixels(slice(76, 104, 2)))
+def test_groups_of_a_column_come_with_and_without_masks(people: Path, mouth: Embed):
+    (people.parent / "groups.csv").write_text(
+        "path,group\n"
+        + "".join(f"{p.relative_to(people).as_posix()},{'ab'[len(p.name) % 2]}\n" for p in people.rglob("*.jpg"))
+    )
+    report = evaluate(made(people, "probe", f"all_pairs:groups={people.parent / 'groups.csv'},"), mouth)
+
+    assert report.metrics["difference/a/fnmr@far=1e-2"] == pytest.approx(
+        report.metrics["a/fnmr@far=1e-2"] - report.metrics["plain/a/fnmr@far=1e-2"]
+    )
+    assert {"with and without masks", "with and without masks, by group"} < set(report.tables)
+    assert any(title.startswith("plain: Groups at FMR 1e-2") for title in report.tables)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("lfw:mask_seed=1,root={root}", "mask_seed does nothing without masked; add masked="),
+        ("lfw:maskd=probe,root={root}", r"no option 'maskd' \(did you mean masked\?\)"),
+        ("lfw:masked=left,root={root}", "should be 'probe' or 'both'"),
+        ("lfw:masked=probe,mask_seed=-1,root={root}", "the seed is -1"),
+        ("lfw:masked=probe,mask_workers=0,root={root}", "workers is 0"),
+        ('lfw:masked=probe,mask_templates=["tie"],root={root}', "unknown wearable 'tie'"),
+        ("all_pairs:masked=probe,state={root}/state.npz,root={root}", "state= keeps one count"),
+        ("lfw:masked=both,quality={root}/../quality.csv,root={root}", "quality= scores the plain photos alone"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_sentence(people: Path, spec: str, words: str):
+    scores = "".join(f"{path.relative_to(people).as_posix()},1\n" for path in people.rglob("*.jpg"))
+    (people.parent / "quality.csv").write_text(f"path,score\n{scores}")
+    with pytest.raises(InputError, match=words):
+        BENCHMARKS.create(spec.format(root=people) + ",aligned=arcface")
+
+
+def test_kinds_without_probes_and_probes_with_masks_are_refused(people: Path):
+    plain = BENCHMARKS.create(f"lfw:root={people},aligned=arcface")
+    with pytest.raises(InputError, match="its probes are masked photos already"):
+        masked_benchmark(replace(megaface(plain), masked=True), masked="probe")
+
+    class Unheard:
+        name, photos, aligned = "unheard", (Photo("a", b""),), None
+
+    with pytest.raises(InputError, match="unheard: does not say which photos are probes"):
+        masked_benchmark(Unheard(), masked="probe")
+
+
+def test_the_report_has_both_and_the_difference_in_a_table(people: Path, mouth: Embed):
+    report = evaluate(made(people), mouth)
     head, *rows = report.tables["with and without masks"]
     place = head.index("auc")
 
