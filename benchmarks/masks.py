@@ -1,4 +1,4 @@
-"""How many faces a second get a mesh, a texture and a mask? python benchmarks/masks.py [--people 12]
+"""How many faces a second get a mesh and a mask? python benchmarks/masks.py [--people 12]
 
 On rendered faces, so that nothing but the models is fetched: aligned crops of 112 x 112, and photos of 640 x 640 in
 which the face is about 200 pixels wide. CPU time of one thread, median over the faces; everything is loaded and drawn
@@ -21,12 +21,8 @@ from facezoo.mask.fit import FIVE, SIXTY_EIGHT, TWENTY_FIVE, fit_mesh
 from facezoo.mask.outfit import TEMPLATES
 from facezoo.mask.raster import rasterise
 from facezoo.mask.template import drawn
-from facezoo.mask.uv import render as render_texture
-from facezoo.mask.uv import unwrap, visible
 from facezoo.mask.wear import wear
 from facezoo.sdk import FaceMesh, YuNet
-
-TEXTURE = 256
 
 
 def faces(people: int, size: int, aligned: bool) -> list[Any]:
@@ -55,12 +51,8 @@ def timed(what: str, work: Callable[[int], Any], count: int, repeats: int = 3) -
 
 def measure(images: Sequence[Any], meshes: Sequence[Any]) -> None:
     count, closed = len(images), canonical().closed
-    texture = np.random.default_rng(0).integers(0, 256, (TEXTURE, TEXTURE, 3), dtype=np.uint8)
     size = images[0].shape[:2]
     timed("rasterise the whole image", lambda k: rasterise(meshes[k], closed, size), count)
-    timed(f"unwrap into {TEXTURE} x {TEXTURE}", lambda k: unwrap(images[k], meshes[k], TEXTURE), count)
-    timed("what is visible", lambda k: visible(meshes[k], TEXTURE), count)
-    timed("render a texture on the face", lambda k: render_texture(texture, meshes[k], size, closed), count)
     names = [TEMPLATES[k % len(TEMPLATES)] for k in range(count)]
     timed(
         "wear: all templates in turn",

@@ -66,7 +66,7 @@ def test_imports_point_down(path):
 
 def test_the_runtime_never_imports_torch():
     parts = "facezoo.curation.probes, facezoo.curation.stats_page, facezoo.curation.overlap_page, "
-    parts += "facezoo.mask.fit, facezoo.mask.uv, facezoo.mask.wear, "
+    parts += "facezoo.mask.fit, facezoo.mask.take, facezoo.mask.wear, "
     parts += "facezoo, facezoo.sdk, facezoo.gallery, facezoo.evaluation, facezoo.data, facezoo.embedder, facezoo.cli"
     code = (
         f"import sys, {parts}\n"

@@ -44,14 +44,6 @@ def rasterise(points: FloatArray, triangles: Triangles, size: tuple[int, int]) -
     return Fragments(*kernels().fragments(screen, np.ascontiguousarray(triangles, np.int32), back, *size))
 
 
-def spread(points: FloatArray, triangles: Triangles, values: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """Values (V, 3) of the vertices at the nearest surface of every pixel (H, W, 3); NaN where there is none."""
-    screen, _ = to_screen(points, size)
-    values = np.ascontiguousarray(values, np.float32)
-    found: FloatArray = kernels().interpolate(screen, np.ascontiguousarray(triangles, np.int32), values, *size)
-    return found
-
-
 def to_screen(points: FloatArray, size: tuple[int, int]) -> tuple[FloatArray, np.float32]:
     """What the kernel takes, x, y, w with larger w nearer and above 0, and the number that w is counted back from."""
     points = np.asarray(points)

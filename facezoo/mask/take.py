@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 from facezoo.mask import drawing
 from facezoo.mask.finder import Finder
 from facezoo.mask.light import GAMMA, measure
-from facezoo.mask.pose import Pose, following
+from facezoo.mask.pose import Pose
 from facezoo.mask.raster import Triangles, rasterise
 from facezoo.mask.shell import Fit, normals, shell
-from facezoo.mask.template import Texture
+from facezoo.mask.template import Part, Texture
 from facezoo.mask.wearables.surgical import outline
 from facezoo.types import FloatArray, Image, InputError
 
@@ -118,11 +119,10 @@ def taken(image: Image, name: str, detector: str = "yunet:threads=1") -> Texture
 
 def unroll(image: Image, pose: Pose) -> Unrolled:
     """The photo in the layout, as if cloth were stretched over the lower face."""
-    region = drawing.area(outline(-0.35, (1.12, -0.2), (1.1, 0.9), 1.3))
-    lying = shell(drawing.rgba((255, 255, 255), 1.0, region), Fit(taut=0.8, bulge=0.02))
+    region, lying = lower_face()
     rows, columns = np.nonzero(region > 0)
     top, left, bottom, right = rows.min(), columns.min(), rows.max(), columns.max()
-    grid = pose.place(lying.grid.reshape(-1, 3), following(lying.grid.reshape(-1, 3))).reshape(lying.grid.shape)
+    grid = pose.place(lying.grid.reshape(-1, 3), lying.follow).reshape(lying.grid.shape)
     facing = normals(grid).astype(np.float32)
     size = (int(right - left + 1), int(bottom - top + 1))
     place = _spread(grid.astype(np.float32), size)
@@ -139,6 +139,13 @@ def unroll(image: Image, pose: Pose) -> Unrolled:
     inside &= _nearest(grid, lying.triangles, place, pose.unit)
     seen[top : bottom + 1, left : right + 1] = np.clip(-normal[top : bottom + 1, left : right + 1, 2], 0, 1) * inside
     return Unrolled(colors, seen * (region > 0), normal)
+
+
+@lru_cache(maxsize=1)
+def lower_face() -> tuple[FloatArray, Part]:
+    """What is unrolled: its coverage (SIDE, SIDE) of the layout, and a cloth stretched over it."""
+    region = drawing.area(outline(-0.35, (1.12, -0.2), (1.1, 0.9), 1.3))
+    return region, shell(drawing.rgba((255, 255, 255), 1.0, region), Fit(taut=0.8, bulge=0.02))
 
 
 def _nearest(grid: FloatArray, triangles: Triangles, place: FloatArray, unit: float) -> NDArray[np.bool_]:

@@ -10,12 +10,42 @@ import pytest
 from facezoo.image import read_image
 from facezoo.mask.drawing import SIDE, area, from_pixels, rgba
 from facezoo.mask.mannequin import contact_sheet, guide, mannequin
-from facezoo.mask.take import take, taken
+from facezoo.mask.pose import Pose
+from facezoo.mask.raster import rasterise
+from facezoo.mask.take import lower_face, take, taken, unroll
 from facezoo.mask.template import drawn
 from facezoo.mask.wear import wear
 from facezoo.mask.wearables.image_file import write_texture
 from facezoo.mask.wearables.surgical import outline
 from facezoo.types import InputError
+
+
+@pytest.mark.parametrize("yaw", [0.0, 30.0])
+def test_what_is_unrolled_lies_at_its_place(yaw: float):
+    x, y = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    _, mesh = mannequin(yaw, 256)
+    pose = Pose.of(mesh)
+    photo = unroll(np.stack([x, y, x], axis=-1), pose)
+    region, cloth = lower_face()
+
+    # Back: the place in the layout of each pixel of the photo on which the cloth is seen.
+    rows, columns = cloth.grid.shape[:2]
+    placed = pose.place(cloth.grid.reshape(-1, 3), cloth.follow)
+    seen = rasterise(placed, cloth.triangles, (256, 256))
+    corners, weights = cloth.triangles[seen.triangle], seen.weights
+    drawn_rows, drawn_columns = np.nonzero(region > 0)
+    down, across = (
+        (weights * place[corners]).sum(axis=-1) / (count - 1) * np.ptp(ends) + ends.min()
+        for place, count, ends in (
+            (np.arange(len(placed)) // columns, rows, drawn_rows),
+            (np.arange(len(placed)) % columns, columns, drawn_columns),
+        )
+    )
+    down, across = np.rint(down).astype(int).clip(0, SIDE - 1), np.rint(across).astype(int).clip(0, SIDE - 1)
+    sure = (seen.triangle >= 0) & (photo.facing[down, across] > 0.5)
+    error = np.abs(photo.colors[down, across][..., :2].astype(float) - np.stack([x, y], axis=-1))[sure]
+    assert sure.sum() > 3000
+    assert error.mean() < 0.5 and np.percentile(error, 99) <= 1  # grey levels are whole pixels
 
 
 @pytest.mark.parametrize("yaw", [0.0, 25.0])

@@ -31,7 +31,7 @@ LEAST = 0.005
 @WEARABLES.register(name="png")
 @dataclass(frozen=True)
 class ImageFile(Recipe):
-    """An RGBA picture in the layout, of the cloth in good white light; `facezoo mask sheet` draws the layout's guide.
+    """An RGBA picture in the layout, of the cloth in good white light; `facezoo mask guide` draws the layout.
 
     Args:
         path: square PNG with transparency.
