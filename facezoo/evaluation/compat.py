@@ -81,6 +81,8 @@ def if_val(scores: ArrayLike, same: ArrayLike, far: float = 1e-3, folds: int | A
     for k in range(fold.max() + 1):
         test = fold == k
         impostors = distances[~test & ~labels]
+        if not len(impostors):
+            raise InputError(f"val={far:g}: without fold {k + 1} no impostor pair is left to choose a distance on")
         reached = _count_below(impostors, IF_VAL_DISTANCES) / len(impostors)
         chosen = 0.0
         if reached.max() >= far:
@@ -90,8 +92,10 @@ def if_val(scores: ArrayLike, same: ArrayLike, far: float = 1e-3, folds: int | A
             share = (far - reached[before]) / step if step > 0 else 0.0
             chosen = float(IF_VAL_DISTANCES[before] + share * (IF_VAL_DISTANCES[after] - IF_VAL_DISTANCES[before]))
         accepted = distances[test] < chosen
-        tars.append(accepted[labels[test]].mean())
-        fars.append(accepted[~labels[test]].mean())
+        # A fold that lost all pairs of a kind, as photos were missing, says nothing of it.
+        for rates, kind in ((tars, labels[test]), (fars, ~labels[test])):
+            if kind.any():
+                rates.append(accepted[kind].mean())
     return Val(float(np.mean(tars)), float(np.std(tars)), float(np.mean(fars)))
 
 
