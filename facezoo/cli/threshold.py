@@ -32,6 +32,7 @@ def threshold(
     landmarks: Path | None = None,
     equal: Literal["pairs", "identities"] = "pairs",
     groups: str | None = None,
+    masked: Literal["probe", "both"] | None = None,
     write: Path | None = None,
     calibrate: Path | None = None,
     calibration: Literal["logistic", "isotonic"] = "logistic",
@@ -62,6 +63,8 @@ def threshold(
         landmarks: CSV of five points for each photo instead of asking the detector.
         equal: every pair counts alike, or every identity and pair of identities.
         groups: CSV with the columns path,group, or the level of folders that are groups: adds rates by group.
+        masked: the threshold is that of faces with masks: of each photo against masked copies of the others (probe), or
+            of masked copies alone (both).
         write: also write a copy of the model file whose contract states the threshold here.
         calibrate: also write a calibration of cosines to log-likelihood ratios here, as JSON.
         calibration: its kind.
@@ -81,6 +84,7 @@ def threshold(
     from facezoo import evaluation
     from facezoo.contract import write_contract
     from facezoo.evaluation.all_pairs import FARS, all_pairs
+    from facezoo.evaluation.masked import masked_benchmark
     from facezoo.evaluation.operating import operating_points, point_rows
     from facezoo.evaluation.pages import write_html
     from facezoo.evaluation.report import RECOMMENDED, shown_cosine
@@ -99,13 +103,21 @@ def threshold(
         raise InputError(f"--write: {model} is no model file, .onnx or .safetensors, that could be copied")
     if write and write.suffix != Path(model).suffix:
         raise InputError(f"--write {write}: a copy of {model} ends with {Path(model).suffix}, as the model does")
-    embedded = embeddings_of(made, embed, how.locate([made]))
+    notes: dict[str, str | int] = {}
+    if masked:
+        if calibrate and masked == "probe":
+            raise InputError("--calibrate: is fitted to photos that are all alike masked; give --masked both")
+        pair = masked_benchmark(made, masked)
+        embedded = pair.halves(embeddings_of(pair, embed, how.locate([pair])))[0]
+        made, notes = pair.masked, pair.notes
+    else:
+        embedded = embeddings_of(made, embed, how.locate([made]))
     counts = made.count(embedded.embeddings, embedded.failed)
     points = operating_points(counts, targets, resamples, seed)
     first = points[0]
     shown = first.threshold if first.measurable else None
     report = told(made.report(counts, embedded.embeddings, shown), made, embed.contract, embedded)
-    report = replace(report, tables={TITLE: point_rows(points), **report.tables})
+    report = replace(report, tables={TITLE: point_rows(points), **report.tables}, protocol={**report.protocol, **notes})
     if first.measurable:
         words = "; ".join((f"for FMR {far_name(first.target)}: {_recommendation(first)}", *first.warnings))
         # The page draws its line and picks its mistakes at `threshold` where there is one.

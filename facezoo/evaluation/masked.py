@@ -18,7 +18,7 @@ from facezoo.evaluation.paired import DIFFERENCE, PLAIN, Measured, difference_ta
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.quality_curves import QualityPart
 from facezoo.evaluation.report import Report
-from facezoo.evaluation.run import Embedded
+from facezoo.evaluation.run import Embedded, at_threshold
 from facezoo.mask.finder import Finder
 from facezoo.mask.outfit import TEMPLATES, Outfit
 from facezoo.registry import BENCHMARKS
@@ -74,13 +74,16 @@ class MaskedBenchmark:
 
     def halves(self, embedded: Embedded) -> tuple[Embedded, Embedded]:
         """The embeddings with masks and those without."""
-        rows, lost, count = embedded.embeddings, embedded.failed, len(self.plain.photos)
-        own: Any = rows[self.places] if isinstance(self.places, slice) else Placed(rows, self.places)
-        return Embedded(own, lost[self.places]), Embedded(rows[:count], lost[:count])
+        rows, lost, count, places = embedded.embeddings, embedded.failed, len(self.plain.photos), self.places
+        if len(rows) < len(self.photos):  # with those of the mirror images beside them
+            count = sum(not photo.mirrored for photo in self.plain.photos)
+            places = slice(count, None) if isinstance(places, slice) else slice(None)
+        own: Any = rows[places] if isinstance(places, slice) else Placed(rows, places)
+        return Embedded(own, lost[places]), Embedded(rows[:count], lost[:count])
 
     def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
         """The report for embeddings (N, D) of all photos and those without a face (N,)."""
-        if len(embeddings) != len(self.photos):
+        if len(embeddings) not in (len(self.photos), sum(not photo.mirrored for photo in self.photos)):
             raise InputError(f"{self.name}: embeddings of shape {embeddings.shape} for {len(self.photos)} photos")
         lost = np.zeros(len(embeddings), bool) if failed is None else failed
         with_masks, without = self.halves(Embedded(embeddings, lost))
@@ -116,6 +119,15 @@ class MaskedBenchmark:
 @outcome.register
 def _of_masked(benchmark: MaskedBenchmark, embedded: Embedded) -> Outcome | None:
     return outcome(benchmark.masked, benchmark.halves(embedded)[0])
+
+
+@at_threshold.register
+def _of_both(benchmark: MaskedBenchmark, threshold: float, embedded: Embedded) -> str | None:
+    masked, plain = (
+        at_threshold(each, threshold, part)
+        for each, part in zip((benchmark.masked, benchmark.plain), benchmark.halves(embedded))
+    )
+    return masked and f"with masks {masked}; without {plain}"
 
 
 @BENCHMARKS.change

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from functools import singledispatch
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,14 +164,25 @@ def told(report: Report, benchmark: Benchmark, contract: Contract, embedded: Emb
         "digest of the photos": photos_digest(benchmark.photos),
         "digest of the lists": list_digest(benchmark),
     }
-    if contract.threshold is not None and isinstance(benchmark, Verification):
-        matches, misses = benchmark.errors(contract.threshold, embedded.embeddings, embedded.failed)
-        genuine = int(np.sum(benchmark.same))
-        protocol[AT_THRESHOLD] = (
-            f"cosine {shown_cosine(contract.threshold)} accepts {matches:,} of {len(benchmark.same) - genuine:,} "
-            f"impostor pairs and rejects {misses:,} of {genuine:,} genuine ones"
-        )
+    if contract.threshold is not None and (words := at_threshold(benchmark, contract.threshold, embedded)):
+        protocol[AT_THRESHOLD] = f"cosine {shown_cosine(contract.threshold)} {words}"
     return replace(report, protocol={**protocol, **embedded.words}, contract=contract, speed=embedded.speed)
+
+
+@singledispatch
+def at_threshold(benchmark: Any, threshold: float, embedded: Embedded) -> str | None:
+    """What a threshold that was set elsewhere does; None of a benchmark that is not made of listed pairs."""
+    return None
+
+
+@at_threshold.register
+def _of_pairs(benchmark: Verification, threshold: float, embedded: Embedded) -> str:
+    matches, misses = benchmark.errors(threshold, embedded.embeddings, embedded.failed)
+    genuine = int(np.sum(benchmark.same))
+    return (
+        f"accepts {matches:,} of {len(benchmark.same) - genuine:,} impostor pairs and rejects {misses:,} of "
+        f"{genuine:,} genuine ones"
+    )
 
 
 def alignment_words(benchmark: PhotoSet, contract: Contract, resized: int = 0) -> str:

@@ -129,6 +129,19 @@ def test_what_looks_at_the_eyes_finds_the_same_with_masks(people: Path, eyes: Em
     assert names[: len(plain.photos)] == [photo.name for photo in plain.photos]
 
 
+@pytest.mark.parametrize("masked", ["probe", "both"])
+def test_templates_take_photo_and_mirror_image_side_by_side(people: Path, mouth: Embed, masked):
+    plain = ijb(BENCHMARKS.create(f"lfw:root={people},aligned=arcface,resamples=20"), "concat")
+    folder = people.parent / "masked_kind_ijb"
+    benchmark = masked_benchmark(plain, masked=masked, mask_mesh="landmarks", mask_folder=folder)
+    rows = embed_photos(benchmark, mouth).embeddings
+    names = [(photo.name, photo.mirrored) for photo in benchmark.photos]
+    own = [k for k, (_, mirrored) in enumerate(names) if not mirrored]
+    beside = np.concatenate([rows[own], rows[[names.index((names[k][0], True)) for k in own]]], axis=1)
+
+    assert benchmark.score(beside).metrics == pytest.approx(benchmark.score(rows).metrics, abs=1e-9)
+
+
 def test_the_difference_has_an_interval_from_the_same_resamples(people: Path, eyes: Embed, mouth: Embed):
     benchmark = made(people)
     without, found = evaluate(benchmark, eyes), evaluate(benchmark, mouth)
