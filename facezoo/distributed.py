@@ -62,7 +62,8 @@ def process_group(device: str = "auto") -> Iterator[None]:
                 "start as many processes as GPUs"
             )
         torch.cuda.set_device(local)
-    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=PATIENCE)
+    # Numbers that lie in main memory go through gloo: no GPU has to finish its work for them.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo", timeout=PATIENCE)
     try:
         yield
     except RuntimeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterable
 from typing import TypeVar
@@ -17,6 +18,13 @@ def show(on: bool = True) -> None:
     """Turn progress bars on or off for this process."""
     global _shown
     _shown = on
+
+
+class Lines(logging.Handler):
+    """Writes records on lines of their own, also while a bar is drawn."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tqdm.write(self.format(record), file=sys.stderr)
 
 
 def bar(total: int | None, what: str, unit: str = "it", initial: int = 0) -> tqdm:

@@ -99,14 +99,14 @@ def test_what_is_saved_is_the_mean_of_the_epochs_and_training_does_not_notice(fa
     Trainer(config(faces), tmp_path / "plain").run()
     trainer = Trainer(config(faces, optim={"swa": 2}), tmp_path / "averaged")
     taken = []
-    update = trainer.average.update
+    update = trainer.learner.average.update
 
     def watched(module, step):
         if counts := update(module, step):
             taken.append((step + 1, {k: v.clone() for k, v in module.named_parameters()}))
         return counts
 
-    trainer.average.update = watched
+    trainer.learner.average.update = watched
     trainer.run()
 
     assert [step for step, _ in taken] == [STEPS_PER_EPOCH * epoch for epoch in (2, 3, 4)]

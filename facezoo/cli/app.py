@@ -42,7 +42,7 @@ def print_json(value: Any) -> None:
 def main(tokens: list[str] | None = None) -> None:
     """Run one command; what the user gave wrong is one sentence on standard error and exit code 2."""
     progress.show()
-    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", handlers=[progress.Lines()])
     logging.getLogger("facezoo").setLevel(logging.INFO)  # what other libraries tell about themselves helps nobody
     try:
         app(tokens, exit_on_error=False, print_error=False)

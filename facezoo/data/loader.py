@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, NamedTuple
@@ -152,7 +156,7 @@ def create_loader(samples: Samples, order: Order, workers: int, pin_memory: bool
         num_workers=workers,
         collate_fn=collate,
         pin_memory=pin_memory,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_prepare,
         prefetch_factor=4 if workers else None,
         generator=torch.Generator().manual_seed(0),
     )
@@ -172,6 +176,19 @@ def _raised(batches: Iterator[Batch | InputError]) -> Iterator[Batch]:
         yield batch
 
 
-def _one_thread(worker: int) -> None:
+def _prepare(worker: int) -> None:
     # What OpenCV would start in every worker fights with torch for the cores.
     cv2.setNumThreads(1)
+    # Terminals and schedulers signal all processes of a run: the one that trains needs batches until it has ended.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):  # not on Windows and macOS
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End when the process that reads the batches says so, and not when anybody else does."""
+    parent = multiprocessing.parent_process()
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != parent.pid:  # type: ignore[union-attr]
+        pass
+    os._exit(0)
