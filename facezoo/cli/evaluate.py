@@ -9,6 +9,7 @@ from facezoo.cli.models import Extraction, made_benchmarks
 from facezoo.cli.outputs import check_reports
 
 NOTES = (
+    "masks",
     "pair list",
     "pairs dropped",
     "pairs without a comparison",

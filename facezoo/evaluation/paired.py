@@ -156,7 +156,8 @@ def difference_tables(title: str, report: Report) -> dict[str, tuple[tuple[str |
     tables = {}
     for own in (True, False):
         chosen = [group for group in groups if (group == "") == own]
-        columns = list(dict.fromkeys(n.rpartition("/")[2] for n in names if n.rpartition("/")[0] in chosen))
+        found = dict.fromkeys(n.rpartition("/")[2] for n in names if n.rpartition("/")[0] in chosen)
+        columns = [name for name in MAIN if name in found] + [name for name in found if name not in MAIN]
         if not columns:
             continue
         rows: list[tuple[str | int | float | None, ...]] = [

@@ -19,6 +19,7 @@ from facezoo.evaluation.outcomes import outcome
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.run import Embed, embed_photos
 from facezoo.evaluation.verification import Verification
+from facezoo.options import options_of
 from facezoo.registry import BENCHMARKS
 from facezoo.types import InputError
 
@@ -225,6 +226,11 @@ def test_what_makes_no_sense_is_refused_in_one_sentence(people: Path, spec: str,
     (people.parent / "quality.csv").write_text(f"path,score\n{scores}")
     with pytest.raises(InputError, match=words):
         BENCHMARKS.create(spec.format(root=people) + ",aligned=arcface")
+
+
+def test_every_benchmark_can_be_masked():
+    options = {name: options_of(BENCHMARKS.factory(name)).keys() for name in BENCHMARKS.names()}
+    assert len(options) > 10 and all({"masked", "mask_seed"} < own for own in options.values())
 
 
 def test_kinds_without_probes_and_probes_with_masks_are_refused(people: Path):

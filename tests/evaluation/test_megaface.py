@@ -187,16 +187,20 @@ def test_masked_probes_are_scored_by_the_command(tree, mosaic, run):
         mosaic / "mosaic.onnx",
         f"megaface:root={tree}",
         f"megaface_mask:root={tree}",
+        f"megaface:root={tree},masked=probe,mask_mesh=landmarks,mask_folder={tree / 'drawn'},name=drawn",
         "--contract",
         mosaic / "contract.toml",
         "--json",
     )
 
     assert code == 0, errors
-    plain, masked = json.loads(printed)
+    plain, masked, drawn = json.loads(printed)
     assert (plain["protocol"]["photos without a face"], plain["protocol"]["trials"]) == (0, 4)
     assert masked["protocol"]["probes"] == "4 masked photos of 2 people" and 0 <= masked["metrics"]["rank1"] <= 1
     assert "masked" not in plain["protocol"]["probes"]
+    assert drawn["protocol"]["probes"] == masked["protocol"]["probes"]
+    assert drawn["metrics"]["plain/rank1"] == plain["metrics"]["rank1"]
+    assert len(list((tree / "drawn").rglob("*.png"))) == 4  # neither mates nor distractors
 
 
 @pytest.mark.parametrize(
