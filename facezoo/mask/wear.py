@@ -94,11 +94,12 @@ def wear(image: Image, mesh: FloatArray, template: Template, rng: np.random.Gene
         return Worn(worn, covered)
     light = measure(image, np.asarray(mesh, float), pose)
     depth = _head_depth(pose, np.asarray(mesh, np.float32), window)
+    surface = np.isfinite(depth).astype(np.float32)
     layer = np.zeros((*window.size, 4), np.float32)
     shadow = np.zeros(window.size, np.float32)
     for part, points in zip(template.parts, placed, strict=True):
         _draw(part, points, pose.unit, light, window, depth, layer, shadow)
-    drawn, dark, skin = (window.shrunk(each) for each in (layer, shadow, np.isfinite(depth).astype(np.float32)))
+    drawn, dark, skin = (window.shrunk(each) for each in (layer, shadow, surface))
     softness = math.sqrt(max(light.blur**2 - 0.45**2, 0))
     drawn = _blurred(drawn, min(softness, 0.08 * pose.unit))
     _lay(window.seen(worn), window.seen(covered), drawn, _fallen(dark, skin, pose.unit), light, rng)
@@ -141,7 +142,8 @@ def _draw(
     layer: FloatArray,
     shadow: FloatArray,
 ) -> None:
-    """Lay a part on the layer (H, W, 4), RGB 0..255 by coverage and coverage 0..1."""
+    """Lay a part on the layer (H, W, 4), RGB 0..255 by coverage and coverage 0..1; it hides what comes later behind it,
+    as the far side of a cuff."""
     rows, columns = part.grid.shape[:2]
     facing = normals(points.reshape(rows, columns, 3)).reshape(-1, 3)
     relative = light.on(facing)
@@ -176,6 +178,8 @@ def _draw(
     below = layer[visible]
     layer[visible] = below + share * (texels - below)
     shadow[visible] = np.maximum(shadow[visible], part.shadow * alpha)
+    before = depth[visible]
+    depth[visible] = np.where(alpha > 0.5, np.minimum(before, found.depth[visible]), before)
 
 
 def _sampled(texture: NDArray[np.uint8], x: FloatArray, y: FloatArray) -> FloatArray:

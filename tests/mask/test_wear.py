@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -193,6 +195,26 @@ def test_a_soft_photo_gets_a_soft_mask():
         rims.append(np.abs(np.diff(covered, axis=0)).max())
 
     assert rims[1] < 0.6 * rims[0]
+
+
+def test_the_far_side_of_a_ring_is_hidden_by_what_is_within_it():
+    ring, within = drawn("hat:kind=beanie", 0).parts[1], drawn("hat:kind=beanie", 0).parts[0]
+    inner = replace(
+        within, texture=np.concatenate([np.full_like(within.texture[..., :3], 200), within.texture[..., 3:]], -1)
+    )
+    outer = replace(
+        ring, texture=np.concatenate([np.zeros_like(ring.texture[..., :3]), ring.texture[..., 3:]], axis=-1)
+    )
+    tilt = np.radians(35)  # the head looks down: over the near side of the ring the far one would be seen
+    mesh = canonical().points @ np.array([[1, 0, 0], [0, np.cos(tilt), np.sin(tilt)], [0, -np.sin(tilt), np.cos(tilt)]])
+    mesh = mesh * EYES + (80, 100, 0)
+    image = skin(mesh)
+    alone, both = (
+        wear(image, mesh, Template("x", parts), np.random.default_rng(0)) for parts in ((outer,), (inner, outer))
+    )
+    hidden = (alone.coverage == 255) & (both.image.mean(axis=2) > 90)
+
+    assert hidden.sum() > 100
 
 
 @pytest.mark.parametrize("yaw", [-80, -40, 40, 80])

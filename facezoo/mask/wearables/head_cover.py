@@ -101,7 +101,7 @@ def _beanie(edge: float, color: Color, rng: np.random.Generator) -> tuple[Part, 
     cuff = _around(
         lowest + across * high, lowest, tilt, thick + 0.075 * np.sqrt(np.sin(np.pi * (0.08 + 0.84 * across)))
     )
-    return Part(crown, _ribbed(color, 60, 2.0, rng), shadow=0.3), Part(cuff, _ribbed(color, 52, 0.6, rng), shadow=0.6)
+    return Part(crown, _ribbed(color, 60, 1.2, rng), shadow=0.3), Part(cuff, _ribbed(color, 52, 0.6, rng), shadow=0.6)
 
 
 def _cap(edge: float, color: Color, rng: np.random.Generator) -> tuple[Part, ...]:
