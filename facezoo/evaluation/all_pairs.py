@@ -19,6 +19,7 @@ from facezoo.evaluation.pair_counts import Equal, PairCounts
 from facezoo.evaluation.pair_resampling import draw_identities, group_counts, group_trials, pair_intervals
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.quality_curves import Discard, EdcRule
+from facezoo.evaluation.rate_tables import rate_table
 from facezoo.evaluation.report import NO_FACE, Interval, Mistake, Report
 from facezoo.evaluation.score_curves import weight_histogram
 from facezoo.evaluation.scored_pairs import Part, ScoredPairs, thinned_roc
@@ -98,8 +99,9 @@ class AllPairs:
 
     def score(self, embeddings: FloatArray, failed: NDArray[np.bool_] | None = None) -> Report:
         """The report for embeddings (N, D), normalised or not, and the photos without a face (N,)."""
-        counts = self.count(embeddings, failed)
-        return self.report(counts, embeddings)
+        report = self.report(self.count(embeddings, failed), embeddings)
+        rates = rate_table(report.metrics, report.intervals, self.fars, "fnmr")
+        return replace(report, tables={"FNMR at FMR": rates, **report.tables})
 
     def report(self, counts: PairCounts, embeddings: FloatArray, threshold: float | None = None) -> Report:
         """As `score`, from counts that were taken already.

@@ -77,7 +77,9 @@ def if_val(scores: ArrayLike, same: ArrayLike, far: float = 1e-3, folds: int | A
     values, labels = check_scores(scores, same)
     fold = fold_of(folds, len(values))
     _refuse_failures(values, "if_val")
-    distances, tars, fars = 2 - 2 * values, [], []
+    distances = 2 - 2 * values
+    tars: list[float] = []
+    fars: list[float] = []
     for k in range(fold.max() + 1):
         test = fold == k
         impostors = distances[~test & ~labels]
@@ -95,7 +97,7 @@ def if_val(scores: ArrayLike, same: ArrayLike, far: float = 1e-3, folds: int | A
         # A fold that lost all pairs of a kind, as photos were missing, says nothing of it.
         for rates, kind in ((tars, labels[test]), (fars, ~labels[test])):
             if kind.any():
-                rates.append(accepted[kind].mean())
+                rates.append(float(accepted[kind].mean()))
     return Val(float(np.mean(tars)), float(np.std(tars)), float(np.mean(fars)))
 
 

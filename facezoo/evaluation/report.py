@@ -172,12 +172,16 @@ def shown_table(title: str, rows: Table) -> list[list[str]]:
     if not any(rates):
         rates = [False, *[_is_rate(title.lower())] * (len(head) - 1)]
 
-    def cell(value: str | int | float | None, rate: bool) -> str:
+    # An AUC of 1 beside others, or beside its interval, is 1.0000, and no count.
+    owner = [max(k for k in range(place + 1) if head[k] not in BOUNDS) for place in range(len(head))]
+    broken = {owner[place] for row in rows[1:] for place, value in enumerate(row) if _broken(value)}
+
+    def cell(value: str | int | float | None, rate: bool, counts: bool) -> str:
         if value is None or isinstance(value, str):
             return UNMEASURED if value is None else value
         if isinstance(value, float) and rate:
             return show("fmr", value)
-        if value == int(value):
+        if counts or (value == int(value) and abs(value) > 1):
             return f"{int(value):,}"
         # What was rounded to be handed on, such as a recommended threshold, is shown as it is.
         if abs(value - round(value, 6)) < 1e-12:
@@ -185,7 +189,7 @@ def shown_table(title: str, rows: Table) -> list[list[str]]:
         return f"{value:.4f}" if 1e-3 <= abs(value) < 1 else f"{value:.4g}"
 
     def cells(row: Sequence[str | int | float | None]) -> list[str]:
-        shown = [cell(value, rate) for value, rate in zip(row, rates, strict=True)]
+        shown = [cell(value, rates[place], owner[place] not in broken) for place, value in enumerate(row)]
         found = []
         for place, name in enumerate(head):
             if name not in BOUNDS:
@@ -198,6 +202,10 @@ def shown_table(title: str, rows: Table) -> list[list[str]]:
 
     names = [INTERVAL if name == BOUNDS[0] else name for name in head if name != BOUNDS[1]]
     return [names, *map(cells, rows[1:])]
+
+
+def _broken(value: str | int | float | None) -> bool:
+    return isinstance(value, float) and value != int(value)
 
 
 def show_interval(metric: str, interval: Interval | None) -> str:

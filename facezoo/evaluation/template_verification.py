@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from facezoo.evaluation.intervals import MATCHED, independent_trials
 from facezoo.evaluation.metrics import auc, eer, min_dcf
+from facezoo.evaluation.rate_tables import rate_table
 from facezoo.evaluation.report import Interval, Mistake, Report
 from facezoo.evaluation.scored_pairs import thinned_roc
 from facezoo.evaluation.template_pairs import (
@@ -26,8 +27,6 @@ from facezoo.types import FloatArray, InputError
 FprRule: TypeAlias = Literal["conservative", "nearest"]
 
 FARS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-
-Rows: TypeAlias = tuple[tuple[str | float | None, ...], ...]
 
 FPR_WORDS = {
     "conservative": "at most floor(FAR N) of the N impostor pairs reach the threshold",
@@ -106,23 +105,8 @@ def verify_templates(
             )
             for k in chosen
         )
-    tables = {"TAR at FAR": _rows(metrics, intervals, fars)}
+    tables = {"TAR at FAR": rate_table(metrics, intervals, fars, "tar")}
     return Report("templates", metrics, intervals, curves, words, mistakes, tables=tables)
-
-
-def _rows(metrics: Mapping[str, float | None], intervals: Mapping[str, Interval], fars: Sequence[float]) -> Rows:
-    rows: list[tuple[str | float | None, ...]] = [
-        ("FAR", "TAR", "from", "to", "FMR met", "threshold", "from", "to"),
-    ]
-    for far in map(far_name, fars):
-        cells: list[str | float | None] = [far]
-        for kind in ("tar", "fmr", "threshold"):
-            cells.append(metrics.get(f"{kind}@far={far}"))
-            if kind != "fmr":
-                found = intervals.get(f"{kind}@far={far}")
-                cells += [found.low, found.high] if found else [None, None]
-        rows.append(tuple(cells))
-    return tuple(rows)
 
 
 def _intervals(

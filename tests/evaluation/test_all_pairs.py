@@ -402,6 +402,7 @@ def test_a_tar_of_0_is_bounded_by_the_number_of_people():
     embeddings = np.repeat(np.random.default_rng(0).normal(size=(30, 16)), 2, axis=0)  # copies under two names
     report = AllPairs("toy", [], identity, fars=(1e-2,), resamples=20).score(embeddings)
     assert report.metrics["tar@far=1e-2"] == 0
+    assert report.tables["FNMR at FMR"][1][:2] == ("1e-2", 1.0)
     for name, ends in (("tar@far=1e-2", (0, 3 / 30)), ("fnmr@fmr=1e-2", (1 - 3 / 30, 1))):
         found = report.intervals[name]
         assert (found.low, found.high) == pytest.approx(ends) and "no success in 30 pairs" in found.method

@@ -180,6 +180,14 @@ def test_what_was_rounded_to_be_handed_on_is_shown_as_it_is():
     assert shown_table("Thresholds", rows)[1:] == [["1e-3", "0.3960", "1.2080"], ["1e-4", "0.312345", "1.375310"]]
 
 
+def test_one_and_zero_beside_other_scores_are_no_counts():
+    rows = (("", "auc", "from", "to", "photos"), ("masked", 0.99, 0.97, 1.0, 12.0), ("plain", 1.0, 0.9, 1.0, 7.0))
+    assert shown_table("masks", rows)[1:] == [
+        ["masked", "0.9900", "[0.9700, 1.0000]", "12"],
+        ["plain", "1.0000", "[0.9000, 1.0000]", "7"],
+    ]
+
+
 def test_metrics_are_shown_as_people_read_them():
     assert show("accuracy", 0.99371) == "99.37 %"
     assert show("auc", 0.99876) == "0.9988"
