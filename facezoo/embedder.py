@@ -139,6 +139,7 @@ class OnnxEmbedder(Embedder):
         threads: int = 0,
         providers: tuple[str, ...] = ("CPUExecutionProvider",),
     ) -> None:
+        self.path = Path(path)
         self._session = open_onnx(path, threads, providers)
         stored = self._session.get_modelmeta().custom_metadata_map.get(CONTRACT_KEY)
         if contract is None and stored is None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from facezoo import distributed
 from facezoo.distillation import Shown, Teacher, create_distillation, kinds
+from facezoo.distillation.loss import Shape
 from facezoo.distillation.maps import Maps
 from facezoo.modes.base import Mode
 from facezoo.registry import MODES
@@ -65,7 +66,7 @@ class Distillation(Mode):
         self.distillation = create_distillation(
             distillation,
             embedding_dim=teacher.embedding_dim,
-            student_maps=[self._maps.shapes[stage] for stage in self.stages] if self._maps else [],
+            student_maps=self.map_shapes,
             teacher_maps=[teacher.map_shapes[stage] for stage in self.stages],
         )
         if "logits" in seen and head is not None and head.sample_rate < 1:  # type: ignore[operator]
@@ -75,6 +76,11 @@ class Distillation(Mode):
         if not labels and head is not None and getattr(head.loss, "smoothing", None) != 0:
             raise InputError("model.loss has no effect in mode distillation with labels=0; leave it out")
         self.projection = self._projection()
+
+    @property
+    def map_shapes(self) -> list[Shape]:
+        """Of the student's maps that are compared with the teacher's."""
+        return [self._maps.shapes[stage] for stage in self.stages] if self._maps else []
 
     def _projection(self) -> nn.Linear | None:
         here, there = int(self.backbone.embedding_dim), self.teacher.embedding_dim  # type: ignore[arg-type]
