@@ -25,13 +25,15 @@ app = App(
 TRAIN_EXTRA = ("torch", "torchvision", "timm", "tensorboard", "safetensors", "onnxscript", "yaml")
 """What a command may import that only the train extra installs."""
 
+RANK = os.environ.get("RANK", "0")
+"""Of the processes that torchrun started."""
+
 USAGE = 2
 """Exit code when something the user gave cannot be used."""
 
 
 def fail(message: str) -> NoReturn:
-    rank = os.environ.get("RANK", "0")  # of the processes that torchrun started
-    print(f"facezoo: {'' if rank == '0' else f'process {rank}: '}{message}", file=sys.stderr)
+    print(f"facezoo: {'' if RANK == '0' else f'process {RANK}: '}{message}", file=sys.stderr)
     raise SystemExit(USAGE)
 
 
@@ -64,5 +66,6 @@ def main(tokens: list[str] | None = None) -> None:
             raise
         fail(str(unreadable(error.filename, error)))
     except KeyboardInterrupt:
-        print("facezoo: interrupted", file=sys.stderr)
+        if RANK == "0":
+            print("facezoo: interrupted", file=sys.stderr)
         raise SystemExit(130) from None

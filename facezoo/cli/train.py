@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,8 +52,9 @@ def train(
     from facezoo.train import Trainer
 
     with distributed.process_group(settings.train.device):
-        if not distributed.is_first():
+        if not distributed.is_first():  # what all processes do alike is told once, a warning by whoever has one
             progress.show(False)
+            logging.getLogger("facezoo").setLevel(logging.WARNING)
         if dry_run:
             _dry_run(settings, classes, images, processes, plot)
             return
