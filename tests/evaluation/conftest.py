@@ -1,11 +1,12 @@
-"""A model without weights, for what is told through files; and crops of people for masks, with a model that looks at
-some of their rows."""
+"""People for the tests: embeddings of them, crops with a pattern for a face, and models without weights that tell those
+apart."""
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from facezoo.evaluation import Verification
 from facezoo.image import write_image
 from facezoo.types import Contract
 
@@ -32,6 +33,54 @@ def mosaic(tmp_path_factory):
     onnx.save(model, str(folder / "mosaic.onnx"))
     (folder / "contract.toml").write_text(CONTRACT)
     return folder
+
+
+@pytest.fixture(scope="session")
+def write_patterns():
+    """Writes crops `root/NAME/0.png`, .. of people whose face is a pattern of 8 x 8 blocks.
+
+    Args of what is given:
+        blocks, pixels: deviation of the noise of a photo's blocks, and of its pixels.
+    """
+
+    def write(root, names, photos=3, blocks=0, pixels=0):
+        generator = np.random.default_rng(0)
+        for name in names:
+            pattern = generator.integers(0, 256, (8, 8, 3))
+            for k in range(photos):
+                seen = np.clip(pattern + generator.normal(0, blocks, pattern.shape), 0, 255) if blocks else pattern
+                image = np.kron(seen, np.ones((14, 14, 1)))
+                image = image + generator.normal(0, pixels, image.shape) if pixels else image
+                write_image(root / name / f"{k}.png", image.clip(0, 255).astype(np.uint8))
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def drawn_people():
+    """Gives embeddings (N, dim) of people with unequal numbers of photos, in mixed order, and who they are, (N,)."""
+
+    def draw(seed=0, number=40, photos=5, dim=16, noise=0.8):
+        generator = np.random.default_rng(seed)
+        identity = np.repeat(np.arange(number), generator.integers(1, photos + 1, number))
+        identity = generator.permutation(identity)
+        centres = generator.normal(size=(number, dim))
+        embeddings = centres[identity] + noise * generator.normal(size=(len(identity), dim))
+        return embeddings.astype(np.float32), identity
+
+    return draw
+
+
+@pytest.fixture(scope="session")
+def every_pair():
+    """Gives score, kind, left and right photo of every pair of photos, (P,) each."""
+
+    def pair(embeddings, identity, failed=None):
+        left, right = np.triu_indices(len(identity), 1)
+        same = identity[left] == identity[right]
+        return Verification("all", [], left, right, same).scores(embeddings, failed), same, left, right
+
+    return pair
 
 
 PEOPLE, PHOTOS = 16, 3

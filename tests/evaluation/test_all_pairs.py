@@ -7,31 +7,12 @@ import pytest
 
 from facezoo.evaluation import Verification, pair_counting
 from facezoo.evaluation.all_pairs import AllPairs
-from facezoo.evaluation.intervals import identity_weights
 from facezoo.evaluation.metrics import Sorted, auc, eer, tally, tar_at_far
 from facezoo.evaluation.pair_counting import count_pairs
-from facezoo.evaluation.pair_resampling import deflated, draw_identities, group_counts, pair_intervals, resampled
 from facezoo.evaluation.quality_curves import QualityPart
-from facezoo.evaluation.tails import BINS, STEPS, Tail, cosines
+from facezoo.evaluation.tails import cosines
 from facezoo.registry import BENCHMARKS
 from facezoo.types import InputError
-
-
-def people(seed=0, number=40, photos=5, dim=16, noise=0.8):
-    """Embeddings of people with unequal numbers of photos, in mixed order, and who they are."""
-    generator = np.random.default_rng(seed)
-    identity = np.repeat(np.arange(number), generator.integers(1, photos + 1, number))
-    identity = generator.permutation(identity)
-    centres = generator.normal(size=(number, dim))
-    embeddings = centres[identity] + noise * generator.normal(size=(len(identity), dim))
-    return embeddings.astype(np.float32), identity
-
-
-def every_pair(embeddings, identity, failed=None):
-    left, right = np.triu_indices(len(identity), 1)
-    same = identity[left] == identity[right]
-    scores = Verification("all", [], left, right, same).scores(embeddings, failed)
-    return scores, same, left, right
 
 
 @pytest.fixture
@@ -41,8 +22,8 @@ def small_blocks(monkeypatch):
 
 
 @pytest.mark.parametrize("keep", [1 << 20, 300])
-def test_the_operating_points_are_those_of_all_scores(small_blocks, keep):
-    embeddings, identity = people()
+def test_the_operating_points_are_those_of_all_scores(drawn_people, every_pair, small_blocks, keep):
+    embeddings, identity = drawn_people()
     fars = (0.01, 0.003, 0.001)
     scores, same, _, _ = every_pair(embeddings, identity)
     wanted = tally(scores, same)
@@ -59,8 +40,8 @@ def test_the_operating_points_are_those_of_all_scores(small_blocks, keep):
     assert auc(found) == pytest.approx(auc(wanted), abs=1e-4)
 
 
-def test_the_bulk_never_makes_a_model_look_better():
-    embeddings, identity = people(noise=1.5)
+def test_the_bulk_never_makes_a_model_look_better(drawn_people, every_pair):
+    embeddings, identity = drawn_people(noise=1.5)
     scores, same, _, _ = every_pair(embeddings, identity)
     found = count_pairs(embeddings, identity, keep=50).tally()
 
@@ -70,8 +51,8 @@ def test_the_bulk_never_makes_a_model_look_better():
         assert found.fnmr[cut] >= (scores[same] < threshold).mean() - 1e-12
 
 
-def test_blocks_and_order_change_nothing(monkeypatch):
-    embeddings, identity = people()
+def test_blocks_and_order_change_nothing(drawn_people, monkeypatch):
+    embeddings, identity = drawn_people()
     whole = count_pairs(embeddings, identity, keep=200)
     monkeypatch.setattr(pair_counting, "PANEL", 16)
     monkeypatch.setattr(pair_counting, "STRIP", 5)
@@ -84,7 +65,7 @@ def test_blocks_and_order_change_nothing(monkeypatch):
     assert parts.tally().impostor.sum() == whole.tally().impostor.sum()
 
 
-def test_ties_at_the_border_are_rejected_exactly():
+def test_ties_at_the_border_are_rejected_exactly(every_pair):
     centres = np.random.default_rng(0).normal(size=(12, 8)).astype(np.float32)
     identity = np.repeat(np.arange(12), 3)
     embeddings = centres[identity]  # every impostor score comes nine times
@@ -97,8 +78,8 @@ def test_ties_at_the_border_are_rejected_exactly():
     assert wanted.fmr * (~same).sum() % 9 == pytest.approx(0, abs=1e-6)
 
 
-def test_pairs_of_photos_without_a_face_are_never_accepted():
-    embeddings, identity = people()
+def test_pairs_of_photos_without_a_face_are_never_accepted(drawn_people, every_pair):
+    embeddings, identity = drawn_people()
     failed = np.zeros(len(identity), bool)
     failed[[0, 5, 9]] = True
     scores, same, _, _ = every_pair(embeddings, identity, failed)
@@ -109,8 +90,8 @@ def test_pairs_of_photos_without_a_face_are_never_accepted():
     assert (found.tar, found.fmr, found.threshold) == pytest.approx((wanted.tar, wanted.fmr, wanted.threshold))
 
 
-def test_identities_can_count_alike():
-    embeddings, identity = people()
+def test_identities_can_count_alike(drawn_people, every_pair):
+    embeddings, identity = drawn_people()
     scores, same, left, right = every_pair(embeddings, identity)
     sizes = np.bincount(identity)
     a, b = sizes[identity[left]], sizes[identity[right]]
@@ -129,9 +110,9 @@ class Killed(Exception):
     pass
 
 
-def test_an_interrupted_count_goes_on_and_ends_alike(small_blocks, monkeypatch, tmp_path):
+def test_an_interrupted_count_goes_on_and_ends_alike(drawn_people, small_blocks, monkeypatch, tmp_path):
     monkeypatch.setattr(pair_counting, "SAVE_EVERY", 0.0)
-    embeddings, identity = people()
+    embeddings, identity = drawn_people()
     whole = count_pairs(embeddings, identity, keep=200)
     state, done, real = tmp_path / "state.npz", [], pair_counting.save_state
 
@@ -159,15 +140,15 @@ def test_an_interrupted_count_goes_on_and_ends_alike(small_blocks, monkeypatch, 
         np.testing.assert_array_equal(getattr(again.impostor, name), getattr(whole.impostor, name))
 
 
-def test_a_damaged_state_is_one_sentence(tmp_path):
-    embeddings, identity = people()
+def test_a_damaged_state_is_one_sentence(drawn_people, tmp_path):
+    embeddings, identity = drawn_people()
     (tmp_path / "state.npz").write_bytes(b"nonsense")
     with pytest.raises(InputError, match="remove it"):
         count_pairs(embeddings, identity, state=tmp_path / "state.npz")
 
 
 @pytest.mark.parametrize("content", ["empty", "array", "foreign", "folder", "nowhere"])
-def test_a_place_where_no_state_can_be_is_refused_before_any_work(tmp_path, content):
+def test_a_place_where_no_state_can_be_is_refused_before_any_work(drawn_people, tmp_path, content):
     path = tmp_path / "state.npz"
     if content == "empty":
         path.touch()
@@ -179,7 +160,7 @@ def test_a_place_where_no_state_can_be_is_refused_before_any_work(tmp_path, cont
     else:
         path = tmp_path if content == "folder" else tmp_path / "none" / "state.npz"
     with pytest.raises(InputError, match=r"not a readable state|is a folder|there is no folder"):
-        AllPairs("toy", [], people()[1], state=path)
+        AllPairs("toy", [], drawn_people()[1], state=path)
 
 
 @pytest.mark.parametrize(
@@ -195,9 +176,9 @@ def test_a_place_where_no_state_can_be_is_refused_before_any_work(tmp_path, cont
         ({"identity": np.arange(5)}, "two people"),
     ],
 )
-def test_options_are_checked_before_photos_are_embedded(options, words):
+def test_options_are_checked_before_photos_are_embedded(drawn_people, options, words):
     with pytest.raises(InputError, match=words):
-        AllPairs("toy", [], **{"identity": people()[1], **options})
+        AllPairs("toy", [], **{"identity": drawn_people()[1], **options})
 
 
 @pytest.mark.parametrize("faces", [[0], [0, 1], [0, 2]])
@@ -213,106 +194,8 @@ def test_one_or_two_faces_are_a_sentence_or_a_report(faces):
     assert all(value is None or np.isfinite(value) for value in report.metrics.values())
 
 
-def test_a_tail_holds_whole_bins_and_counts_the_rest():
-    generator = np.random.default_rng(0)
-    scaled = (generator.uniform(-1, 1, (40, 100)) * STEPS).astype(np.float32)
-    scaled[0, :10] = -BINS // 2  # not counted
-    tail = Tail(500)
-    for start in range(0, 40, 7):
-        rows = scaled[start : start + 7]
-        tail.add(rows, lambda found, start=start: (start + found // 100, found % 100))
-
-    end = tail.end()
-
-    assert tail.counts.sum() == 3990
-    assert len(end.scores) <= 500
-    assert len(end.scores) + end.bulk.sum() == 3990
-    np.testing.assert_array_equal(end.scores, np.sort(scaled.ravel())[::-1][: len(end.scores)].astype(float) / STEPS)
-    np.testing.assert_array_equal(scaled[end.left, end.right].astype(float) / STEPS, end.scores)
-
-
-def test_extreme_scores_have_a_bin():
-    embeddings = np.array([[1, 0], [1, 0], [-1, 0], [0, 1]], np.float32)
-    counts = count_pairs(embeddings, np.array([0, 0, 1, 2]), keep=1)
-    assert counts.tally().impostor.sum() == 5
-    assert counts.tally().genuine.sum() == 1
-
-
-def test_the_bulk_weights_of_a_resample_are_those_of_all_pairs():
-    embeddings, identity = people()
-    _, same, left, right = every_pair(embeddings, identity)
-    counts = count_pairs(embeddings, identity)
-    groups = np.random.default_rng(3).integers(-1, 3, len(identity))
-    weighed = list(identity_weights(identity[left], identity[right], 3, 5))
-    for drawn, weights in zip(draw_identities(len(np.unique(identity)), 3, 5), weighed, strict=True):
-        assert counts.totals(drawn) == pytest.approx((weights[same].sum(), weights[~same].sum()))
-        impostor, genuine = group_counts(counts, groups, 3, drawn)
-        for g in range(3):
-            inside = (groups[left] == g) & (groups[right] == g)
-            assert impostor[g, g] == pytest.approx(weights[inside & ~same].sum())
-            assert genuine[g] == pytest.approx(weights[inside & same].sum())
-        across = ((groups[left] == 0) & (groups[right] == 1)) | ((groups[left] == 1) & (groups[right] == 0))
-        assert impostor[0, 1] == impostor[1, 0] == pytest.approx(weights[across & ~same].sum())
-
-
-def test_resamples_of_counts_are_those_of_weighted_pairs():
-    embeddings, identity = people(number=30)
-    scores, same, left, right = every_pair(embeddings, identity)
-    counts = count_pairs(embeddings, identity).settled(embeddings, [0.02])
-    ordered, measure = Sorted(scores, same), resampled(counts, counts.tally(), [0.02])
-    weighed = identity_weights(identity[left], identity[right], 20, 7)
-
-    for drawn, weights in zip(draw_identities(30, 20, 7), weighed, strict=True):
-        tallied, found = ordered.tally(weights), measure(drawn)
-        point = tar_at_far(tallied, 0.02)
-        assert found["tar@far=2e-2"] == pytest.approx(point.tar)
-        assert found["threshold@far=2e-2"] == pytest.approx(point.threshold, abs=1e-6)
-        assert found["eer"] == pytest.approx(eer(tallied), abs=2e-3)  # between the impostor scores alone
-
-
-def test_intervals_over_identities_cover_the_truth():
-    """The truth is that of fifty times as many people; 300 trials of 400 resamples gave 94 %, 95 % and 90 %."""
-    options = {"number": 60, "photos": 6, "dim": 12, "noise": 0.9}
-    crowd = count_pairs(*people(10_000, **{**options, "number": 3000})).tally()
-    point = tar_at_far(crowd, 0.01)
-    truth = {"tar@far=1e-2": point.tar, "threshold@far=1e-2": point.threshold, "eer": eer(crowd)}
-    covered, trials = dict.fromkeys(truth, 0), 70
-    for trial in range(trials):
-        counts = count_pairs(*people(trial, **options))
-        found = pair_intervals(counts, counts.tally(), [0.01], 200, trial)
-        for name, value in truth.items():
-            covered[name] += found[name].low <= value <= found[name].high
-    for name, number in covered.items():
-        assert 0.84 * trials <= number < trials, name
-
-
-@pytest.mark.parametrize(("own", "noise", "low", "high"), [(0.0, 1.0, 0.9, 1.15), (1.0, 0.0, 0.85, 1.15)])
-def test_the_deflated_interval_has_the_width_of_the_truth(own, noise, low, high):
-    """A mean over pairs of people of own_i + own_j + noise_ij: the interval is as wide as repetitions scatter."""
-    number = 60
-    left, right = np.triu_indices(number, 1)
-
-    def draw(seed):
-        generator = np.random.default_rng(seed)
-        parts = own * generator.normal(size=number)
-        return parts[left] + parts[right] + noise * generator.normal(size=len(left))
-
-    truth = np.std([draw(seed).mean() for seed in range(400)])
-    widths = []
-    for seed in range(20):
-        values = draw(1000 + seed)
-
-        def measure(w, values=values):
-            weights = w[left] * w[right]
-            return {"mean": float(weights @ values / weights.sum())}
-
-        ends = deflated(measure, measure(np.ones(number)), draw_identities(number, 300, seed))["mean"]
-        widths.append((ends[1] - ends[0]) / (2 * 1.96))
-    assert low <= np.mean(widths) / truth <= high
-
-
-def test_what_cannot_be_measured_is_left_out_and_said():
-    embeddings, identity = people()
+def test_what_cannot_be_measured_is_left_out_and_said(drawn_people):
+    embeddings, identity = drawn_people()
     report = AllPairs("toy", [], identity, resamples=20).score(embeddings)
 
     assert report.metrics["tar@far=1e-2"] is not None
@@ -322,8 +205,8 @@ def test_what_cannot_be_measured_is_left_out_and_said():
     assert set(report.intervals) <= {name for name, value in report.metrics.items() if value is not None}
 
 
-def test_a_half_precision_memory_map_is_counted_as_it_is(tmp_path):
-    embeddings, identity = people()
+def test_a_half_precision_memory_map_is_counted_as_it_is(drawn_people, every_pair, tmp_path):
+    embeddings, identity = drawn_people()
     np.save(tmp_path / "e.npy", embeddings.astype(np.float16))
     mapped = np.load(tmp_path / "e.npy", mmap_mode="r")
     counts = count_pairs(mapped, identity).settled(mapped, [0.01])
@@ -332,10 +215,10 @@ def test_a_half_precision_memory_map_is_counted_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize("lost", [[], [0, 5, 9, 33]])
-def test_groups_of_all_pairs_are_those_of_a_list(lost):
+def test_groups_of_all_pairs_are_those_of_a_list(drawn_people, every_pair, lost):
     from facezoo.evaluation.group_rates import GroupPart
 
-    embeddings, identity = people()
+    embeddings, identity = drawn_people()
     failed = np.isin(np.arange(len(identity)), lost)
     part = GroupPart(["a", "b"], identity % 2)
     _, same, left, right = every_pair(embeddings, identity)
@@ -350,8 +233,8 @@ def test_groups_of_all_pairs_are_those_of_a_list(lost):
         assert ours.metrics[key] == pytest.approx(wanted.metrics[key], abs=1e-6), key
 
 
-def test_quality_of_all_pairs_is_that_of_a_list(tmp_path):
-    embeddings, identity = people()
+def test_quality_of_all_pairs_is_that_of_a_list(drawn_people, every_pair, tmp_path):
+    embeddings, identity = drawn_people()
     quality = np.round(np.random.default_rng(0).random(len(identity)), 1)
     failed = np.isin(np.arange(len(identity)), [0, 5])
     part = QualityPart("noise", quality, "images", "fixed")
@@ -408,10 +291,10 @@ def test_a_tar_of_0_is_bounded_by_the_number_of_people():
         assert (found.low, found.high) == pytest.approx(ends) and "no success in 30 pairs" in found.method
 
 
-def test_groups_count_genuine_pairs_that_are_not_held(monkeypatch):
+def test_groups_count_genuine_pairs_that_are_not_held(drawn_people, monkeypatch):
     from facezoo.evaluation.group_rates import GroupPart
 
-    embeddings, identity = people()
+    embeddings, identity = drawn_people()
     whole = AllPairs("toy", [], identity, resamples=0, parts=(GroupPart(["a", "b"], identity % 2),))
     wanted = whole.score(embeddings)
     total = whole.count(embeddings).genuine_pairs

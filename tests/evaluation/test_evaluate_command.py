@@ -2,26 +2,18 @@
 
 import json
 
-import numpy as np
 import pytest
 
 from facezoo.cli import main
 from facezoo.cli.models import told_apart
-from facezoo.image import write_image
 from facezoo.registry import BENCHMARKS
 
 
 @pytest.fixture(scope="module")
-def work(mosaic):
+def work(mosaic, write_patterns):
     """The model and its contract, and aligned crops of six people."""
-    folder = mosaic
-    generator = np.random.default_rng(0)
-    for person in range(6):
-        pattern = generator.integers(0, 256, (8, 8, 3))
-        for k in range(3):
-            image = np.kron(pattern, np.ones((14, 14, 1))) + generator.normal(0, 20, (112, 112, 3))
-            write_image(folder / f"crops/p{person}/{k}.png", np.clip(image, 0, 255).astype(np.uint8))
-    return folder
+    write_patterns(mosaic / "crops", [f"p{person}" for person in range(6)], pixels=20)
+    return mosaic
 
 
 def run(capsys, *tokens):

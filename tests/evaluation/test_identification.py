@@ -8,7 +8,6 @@ from facezoo.evaluation.metrics import tar_at_far
 from facezoo.evaluation.open_set import Searches, index_threshold
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.ranks import Found
-from facezoo.image import write_image
 from facezoo.registry import BENCHMARKS
 from facezoo.types import InputError, unit
 
@@ -163,14 +162,9 @@ def test_closed_sets_are_scored_without_an_open_set():
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, write_patterns):
     root = tmp_path_factory.mktemp("people")
-    rng = np.random.default_rng(0)
-    for person in "abcde":
-        pattern = rng.integers(0, 256, (8, 8, 3))
-        for k in range(3):
-            image = np.kron(pattern, np.ones((14, 14, 1))) + rng.normal(0, 20, (112, 112, 3))
-            write_image(root / person / f"{k}.png", image.clip(0, 255).astype(np.uint8))
+    write_patterns(root, "abcde", pixels=20)
     (root / "gallery.txt").write_text("a/0.png Ann\nb/0.png Bo\n\nb/1.png Bo\n")
     (root / "probes.txt").write_text("a/1.png\tAnn\nc/0.png\tnobody else\n")
     return root

@@ -3,29 +3,21 @@
 import json
 import math
 
-import numpy as np
 import pytest
 
 from facezoo.embedder import load_embedder
 from facezoo.evaluation.calibration import read_calibration
 from facezoo.evaluation.operating import angle, squared_distance
 from facezoo.evaluation.report import shown_cosine
-from facezoo.image import write_image
 
 
 @pytest.fixture(scope="module")
-def work(mosaic):
+def work(mosaic, write_patterns):
     """The model of the other commands' tests, and crops of 24 people in two groups."""
-    generator = np.random.default_rng(0)
-    rows = ["path,group"]
-    for person in range(24):
-        pattern = generator.integers(0, 256, (8, 8, 3))
-        for k in range(3):
-            seen = np.clip(pattern + generator.normal(0, 90, pattern.shape), 0, 255)
-            name = f"p{person:02}/{k}.png"
-            write_image(mosaic / "crops" / name, np.kron(seen, np.ones((14, 14, 1))).astype(np.uint8))
-            rows.append(f"{name},{'ab'[person % 2]}")
-    (mosaic / "groups.csv").write_text("\n".join(rows))
+    names = [f"p{person:02}" for person in range(24)]
+    write_patterns(mosaic / "crops", names, blocks=90)
+    rows = [f"{name}/{k}.png,{'ab'[place % 2]}" for place, name in enumerate(names) for k in range(3)]
+    (mosaic / "groups.csv").write_text("\n".join(["path,group", *rows]))
     return mosaic
 
 
