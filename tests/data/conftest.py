@@ -1,17 +1,22 @@
-"""What the tests of all formats share: a small set with awkward names, and a format's writer run part by part."""
+"""What the tests of formats share: a small set with awkward names, and a format's writer run part by part; and a
+picture for transforms."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 from facezoo.data.dataset import Dataset
+from facezoo.data.transforms import create_transforms
 from facezoo.data.writer import Encoded, Part
 from facezoo.image import encode_jpeg
 from facezoo.registry import DATASETS, WRITERS
+from facezoo.types import Image
 
 
 @pytest.fixture
@@ -51,3 +56,33 @@ def same() -> Callable[[Dataset, Dataset], bool]:
         return a.labels.tolist() == b.labels.tolist() and a.classes == b.classes and images
 
     return same
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def open_shards() -> Callable[..., Dataset]:
+    def open_shards(path: str | Path, **options: Any) -> Dataset:
+        return DATASETS.create(f"webdataset:path='{path}'", **options)
+
+    return open_shards
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., Image]:
+    """Gives a smooth random picture, in which interpolation does not dominate."""
+
+    def picture(height: int = 112, width: int = 112, seed: int = 0) -> Image:
+        noise = np.random.default_rng(seed).integers(256, size=(8, 8, 3), dtype=np.uint8)
+        return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+
+    return picture
+
+
+@pytest.fixture(scope="session")
+def create() -> Callable[[str], Any]:
+    """Makes a transform from its spec."""
+    return lambda spec: create_transforms([spec]).transforms[0]
