@@ -77,7 +77,7 @@ def picture() -> Callable[..., Image]:
 
     def picture(height: int = 112, width: int = 112, seed: int = 0) -> Image:
         noise = np.random.default_rng(seed).integers(256, size=(8, 8, 3), dtype=np.uint8)
-        return cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC)
+        return np.asarray(cv2.resize(noise, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
     return picture
 
