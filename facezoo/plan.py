@@ -22,7 +22,7 @@ from facezoo.distillation import Teacher, kinds
 from facezoo.head_file import HeadFile
 from facezoo.heads import Classifier, create_embedding_losses, create_head
 from facezoo.recipes import recipes
-from facezoo.registry import BACKBONES, EMBEDDERS, MODES, SAMPLERS, parse_spec
+from facezoo.registry import BACKBONES, EMBEDDERS, LOSSES, MODES, SAMPLERS, parse_spec
 from facezoo.teacher import create_teacher
 from facezoo.types import Contract, InputError
 
@@ -144,6 +144,12 @@ def _scores_logits(config: Config) -> bool:
 
 
 def _embedding_losses(config: Config, data: Dataset, backbone: Any, fresh: bool) -> torch.nn.ModuleDict:
+    for spec in config.model.embedding_losses:
+        if (name := parse_spec(spec)[0]) in LOSSES:
+            raise InputError(
+                f"model.embedding_losses: {name} is a loss over class centres; write model.loss = {spec!r} in mode "
+                "conventional"
+            )
     return create_embedding_losses(config.model.embedding_losses, len(data.classes), backbone.embedding_dim)
 
 

@@ -38,6 +38,7 @@ def plan(faces, section=None, key=None, value=None):
         ("model", "start", "nothing.safetensors", r"nothing\.safetensors: no such file"),
         ("model", "mode", "nothing", "unknown mode"),
         ("model", "loss", "nothing", "unknown loss"),
+        ("model", "embedding_losses", ["proxy_nca"], "is a loss over class centres; write model.loss = 'proxy_nca'"),
         ("optim", "groups", ["neck:lr_scale=2"], "names nothing that is trained"),
         ("data", "sampler", "nothing", "unknown sampler"),
         ("data", "sampler", "identities:each=5", "does not divide a batch of 6"),

@@ -403,6 +403,8 @@ def test_a_wrong_export_is_not_written(faces, tmp_path, monkeypatch):
         export_onnx(tmp_path / "run", tmp_path / "model.onnx")
 
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    with pytest.raises(InputError, match="the models of an ensemble one by one"):
+        export_onnx(Path('ensemble:models=["run","run"]'), tmp_path / "model.onnx")
 
 
 def test_a_dry_run_writes_nothing(faces, tmp_path):

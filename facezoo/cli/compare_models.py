@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from facezoo.cli.app import app, print_json
 from facezoo.cli.models import Extraction, made_benchmarks
 from facezoo.cli.outputs import check_reports
+from facezoo.registry import EMBEDDERS
 from facezoo.types import InputError
 
 if TYPE_CHECKING:
@@ -116,8 +117,8 @@ def how_for(model: str, how: Extraction) -> Extraction:
 
 
 def model_names(models: list[str]) -> list[str]:
-    """The last part of each path, as much of it as tells them apart."""
-    parts = [Path(model).parts for model in models]
+    """The last part of each path, as much of it as tells them apart; named models and ensembles as they are."""
+    parts = [(model,) if model.partition(":")[0] in EMBEDDERS else Path(model).parts for model in models]
     for length in range(1, max(map(len, parts)) + 1):
         names = ["/".join(part[-length:]) for part in parts]
         if len(set(names)) == len(names):

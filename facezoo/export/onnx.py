@@ -67,6 +67,10 @@ def export_onnx(model: Path, out: Path, crops: Path | None = None, limit: int = 
     path = Path(model)
     folder = path if path.is_dir() else path.parent
     path = path / "best.safetensors" if path.is_dir() else path
+    if path.suffix != ".safetensors":
+        raise InputError(
+            f"{model}: what is exported is a .safetensors file or a run folder; the models of an ensemble one by one"
+        )
     network, contract = load_model(path)
     images, source = _crops(crops, folder, contract, limit)
     with whole_file(Path(out)) as temporary:

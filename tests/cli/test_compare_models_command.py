@@ -77,5 +77,7 @@ def test_what_cannot_be_compared_is_one_sentence(run, work, tokens, words):
 def test_models_are_named_by_as_much_of_their_paths_as_tells_them_apart():
     assert model_names(["runs/a/model.onnx", "runs/b/model.onnx"]) == ["a/model.onnx", "b/model.onnx"]
     assert model_names(["dlib-resnet29", "x/y.onnx"]) == ["dlib-resnet29", "y.onnx"]
+    both = 'ensemble:models=["runs/a","runs/b"]'
+    assert model_names([both, "runs/a"]) == [both, "a"]
     with pytest.raises(InputError, match="twice"):
         model_names(["a", "a"])
