@@ -15,8 +15,8 @@ from facezoo.types import InputError
 def options_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The options a factory takes by name.
 
-    A variant such as `def iresnet50(**options) -> IResNet` takes those of the class it returns;
-    what the class takes by position only (the numbers of the paper's table) is not an option.
+    A variant such as `def iresnet50(**options) -> IResNet` takes those of the class it returns, a class with
+    `**options` those of its base; what a class takes by position only (the numbers of the paper's table) is no option.
     """
     parameters = inspect.signature(factory).parameters
     # Those of a dataclass are looked up in the module of the class that has the field.
@@ -29,9 +29,9 @@ def options_of(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         if parameter.kind in by_name
     }
     takes_more = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-    made = None if inspect.isclass(factory) else hints.get("return")
-    if takes_more and inspect.isclass(made):
-        options = {**options_of(made), **options}
+    more = factory.__mro__[1] if inspect.isclass(factory) else hints.get("return")
+    if takes_more and inspect.isclass(more) and more is not object:
+        options = {**options_of(more), **options}
     return options
 
 

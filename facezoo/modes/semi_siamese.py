@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,30 +17,8 @@ from facezoo.registry import MODES
 from facezoo.types import InputError
 
 
-class _WithGallery(Mode):
-    """What the modes share: the network of the galleries, which follows that of the probes.
-
-    Args:
-        backbone: the network of the probes.
-        decay, ema_buffers, shuffle_norm: see `facezoo.modes.gallery.GalleryNetwork`.
-    """
-
-    def __init__(self, backbone: nn.Module, decay: float, ema_buffers: bool, shuffle_norm: bool) -> None:
-        super().__init__()
-        self.backbone, self.dim = backbone, int(backbone.embedding_dim)  # type: ignore[arg-type]
-        self.gallery = GalleryNetwork(backbone, decay, ema_buffers, shuffle_norm)
-
-    def train(self, mode: bool = True) -> _WithGallery:
-        super().train(mode)
-        self.gallery.train_like(self.backbone)
-        return self
-
-    def after_step(self) -> None:
-        self.gallery.follow(self.backbone)
-
-
 @MODES.register(name="semi_siamese")
-class SemiSiamese(_WithGallery):
+class SemiSiamese(Mode):
     """One image of a person is the probe, the other the gallery, and the reverse; https://arxiv.org/abs/2007.08398.
 
     Batches are those of the sampler `pairs:exclude=Q`. The queue, its place and the network of the galleries are
@@ -65,9 +44,22 @@ class SemiSiamese(_WithGallery):
         shuffle_norm: bool = True,
         mask_duplicates: bool = False,
     ) -> None:
-        super().__init__(backbone, decay, ema_buffers, shuffle_norm)
-        self.queue, self.own_negatives = queue, not mask_duplicates
-        self.head = prototype.SemiSiamese(prototype.PrototypeQueue(self.dim, queue, margin, mask_duplicates))
+        super().__init__()
+        self.backbone, self.queue, self.own_negatives = backbone, queue, not mask_duplicates
+        self.gallery = GalleryNetwork(backbone, decay, ema_buffers, shuffle_norm)
+        dim = int(backbone.embedding_dim)  # type: ignore[arg-type]
+        self.head = self._head(lambda: prototype.PrototypeQueue(dim, queue, margin, mask_duplicates))
+
+    def _head(self, queue: Callable[[], prototype.PrototypeQueue]) -> nn.Module:
+        return prototype.SemiSiamese(queue())
+
+    def train(self, mode: bool = True) -> SemiSiamese:
+        super().train(mode)
+        self.gallery.train_like(self.backbone)
+        return self
+
+    def after_step(self) -> None:
+        self.gallery.follow(self.backbone)
 
     def check_order(self, first_batch: Callable[[], Tensor]) -> None:
         self._pairs(first_batch())
@@ -85,19 +77,17 @@ class SemiSiamese(_WithGallery):
 
 
 @MODES.register(name="heterogeneous_semi_siamese")
-class HeterogeneousSemiSiamese(_WithGallery):
+class HeterogeneousSemiSiamese(SemiSiamese):
     """Semi-siamese training for two kinds of cameras: a probe of one kind against prototypes of the other.
 
     FaceX-Zoo's, https://arxiv.org/abs/2101.04407. The data are two sets, of visible and of infrared photos, whose
     identities have the same names; batches are those of the sampler `branches:same=true,exclude=Q`.
 
     Args:
-        backbone: the network of the probes.
-        margin: spec string of a head, which compares probes with prototypes.
         sets: (C,) the set of each class.
         people: (C,) the person of each class.
         queue: Q, prototypes of each kind.
-        decay, ema_buffers, shuffle_norm, mask_duplicates: as for `semi_siamese`.
+        options: the others, as for `semi_siamese`.
     """
 
     sets: Tensor
@@ -110,12 +100,9 @@ class HeterogeneousSemiSiamese(_WithGallery):
         sets: Labels,
         people: Labels,
         queue: int = 256,
-        decay: float = 0.999,
-        ema_buffers: bool = False,
-        shuffle_norm: bool = True,
-        mask_duplicates: bool = False,
+        **options: Any,
     ) -> None:
-        super().__init__(backbone, decay, ema_buffers, shuffle_norm)
+        super().__init__(backbone, margin, queue, **options)
         count = int(sets.max()) + 1
         if count != 2:
             raise InputError(
@@ -125,9 +112,9 @@ class HeterogeneousSemiSiamese(_WithGallery):
         # On the CPU also where a dry run makes tensors without memory: their values are looked at.
         self.register_buffer("sets", torch.as_tensor(sets, device="cpu"), persistent=False)
         self.register_buffer("people", torch.as_tensor(people, device="cpu"), persistent=False)
-        self.queue, self.own_negatives = queue, not mask_duplicates
-        queues = [prototype.PrototypeQueue(self.dim, queue, margin, mask_duplicates) for _ in range(2)]
-        self.head = prototype.HeterogeneousSemiSiamese(*queues)
+
+    def _head(self, queue: Callable[[], prototype.PrototypeQueue]) -> nn.Module:
+        return prototype.HeterogeneousSemiSiamese(queue(), queue())
 
     def check_order(self, first_batch: Callable[[], Tensor]) -> None:
         self._places(first_batch().to(self.sets.device))
