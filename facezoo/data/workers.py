@@ -54,7 +54,7 @@ def spread(work: Callable[[S], T], pieces: Sequence[S], workers: int) -> Iterato
             yield futures.pop(future), future.result()
     except BrokenProcessPool:
         raise InputError(
-            "a worker process was killed, perhaps for want of memory: the same command goes on; --workers takes fewer"
+            "a worker process was killed, perhaps for want of memory: the same command goes on; fewer workers take less"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)

@@ -18,10 +18,11 @@ from facezoo.evaluation.digests import photos_digest
 from facezoo.evaluation.photos import Photo
 from facezoo.files import write_text
 from facezoo.image import write_image
-from facezoo.mask.finder import Finder
+from facezoo.mask.finder import SMALLEST, VERTICES, Finder
 from facezoo.mask.outfit import Outfit
+from facezoo.mask.pose import can_be_drawn_on
 from facezoo.mask.version import drawing_version
-from facezoo.types import InputError
+from facezoo.types import FloatArray, Image, InputError
 from facezoo.zoo.cache import cache_dir, lock
 
 SETTINGS = "masked.json"
@@ -96,13 +97,20 @@ class Drawing:
 
     def _draw(self, photo: Photo, number: int, target: Path) -> list[str]:
         image = photo.read()
-        if photo.landmarks is not None and self.finder.aligned is None:
-            meshes = self.finder.around(image, np.asarray(photo.landmarks)[None], known=True)
-        else:
-            meshes = self.finder(image)
+        meshes = self._meshes(image, photo)
         masked, names = self.outfit.put_on(image, meshes, np.random.default_rng([self.seed, number]))
         write_image(target, masked)
         return names
+
+    def _meshes(self, image: Image, photo: Photo) -> FloatArray:
+        """Of the face that the landmarks show, or of all; of half a million landmarks some are nobody's face."""
+        if photo.landmarks is None or self.finder.aligned is not None:
+            return self.finder(image)
+        points = np.asarray(photo.landmarks, np.float64)
+        if not np.ptp(points, axis=0).max() >= SMALLEST:  # nor one that is not finite
+            return np.empty((0, VERTICES, 3), np.float32)
+        meshes = self.finder.around(image, points[None], known=True)
+        return meshes[[can_be_drawn_on(mesh) for mesh in meshes]]
 
 
 @dataclass(frozen=True, eq=False)

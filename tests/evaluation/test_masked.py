@@ -194,12 +194,13 @@ def test_probes_of_a_gallery_are_masked(people: Path, eyes: Embed):
     assert report.metrics["difference/rank1"] == 0
 
 
-def test_groups_of_a_column_come_with_and_without_masks(people: Path, mouth: Embed):
+@pytest.mark.parametrize("kind", ["all_pairs:", "folder:pairs=800,"])
+def test_groups_of_a_column_come_with_and_without_masks(people: Path, mouth: Embed, kind):
     (people.parent / "groups.csv").write_text(
         "path,group\n"
         + "".join(f"{p.relative_to(people).as_posix()},{'ab'[len(p.name) % 2]}\n" for p in people.rglob("*.jpg"))
     )
-    report = evaluate(made(people, "probe", f"all_pairs:groups={people.parent / 'groups.csv'},"), mouth)
+    report = evaluate(made(people, "probe", f"{kind}groups={people.parent / 'groups.csv'},"), mouth)
 
     assert report.metrics["difference/a/fnmr@far=1e-2"] == pytest.approx(
         report.metrics["a/fnmr@far=1e-2"] - report.metrics["plain/a/fnmr@far=1e-2"]

@@ -134,8 +134,13 @@ def test_other_photos_settings_and_files_are_refused(draw, tmp_path: Path):
         draw(tmp_path / "kept")
 
 
-def test_a_photo_without_a_face_stays_as_it_is_and_is_counted(tmp_path: Path):
-    photos = [Photo("grey", np.full((160, 120, 3), 90, np.uint8))]
+@pytest.mark.parametrize(
+    "landmarks",
+    [None, np.full((5, 2), 50.0), np.linspace(0, 0.5, 10).reshape(5, 2), np.full((5, 2), np.nan)],
+    ids=["looked for", "one point", "tiny", "not finite"],
+)
+def test_a_photo_without_a_face_stays_as_it_is_and_is_counted(tmp_path: Path, landmarks):
+    photos = [Photo("grey", np.full((160, 120, 3), 90, np.uint8), landmarks)]
     drawing = engine.Drawing(Outfit(("surgical",), 1), Finder(None, "landmarks"), 0)
     found = engine.masked_photos("toy", photos, np.array([0]), drawing, tmp_path / "kept", 1)
 
