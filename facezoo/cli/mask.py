@@ -282,7 +282,9 @@ def photo(
         raise InputError(f"--variants is {variants} (1 or more), --seed {seed} (0 or more)")
     targets = [out] if variants == 1 else [out.with_name(f"{out.stem}_{k + 1}{out.suffix}") for k in range(variants)]
     for target in targets:
-        if target.exists() and (not force or target.resolve() == source.resolve()):
+        if target.resolve() == source.resolve():
+            raise InputError(f"{target}: is the photo that is read; name another place")
+        if target.exists() and not force:
             raise InputError(f"{target}: is there already; name another place, or replace it with --force")
     image = read_image(source)
     found = finder(image)

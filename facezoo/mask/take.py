@@ -113,7 +113,7 @@ def taken(image: Image, name: str, detector: str = "yunet:threads=1") -> Texture
         try:
             return take(image, mesh)
         except InputError as error:
-            why = f"{name}: {error}" if number == 0 else why
+            why = f"{name}: {str(error).removeprefix('mask: ')}" if number == 0 else why
     raise InputError(why)
 
 

@@ -55,6 +55,13 @@ def test_a_photo_becomes_several_variants(run, faces, tmp_path):
     assert one.shape == (112, 112, 3) and not np.array_equal(one, other)
 
 
+def test_the_photo_that_is_read_is_never_written_over(run, faces):
+    source = faces / "ada/0.jpg"
+    before = source.read_bytes()
+    code, _, said = run("mask", source, source, *CROPS, "--force")
+    assert code == 2 and "is the photo that is read; name another place" in said and source.read_bytes() == before
+
+
 def test_a_flat_folder_of_photos_needs_no_identities(run, faces, tmp_path):
     code, said, _ = run("mask", faces / "ada", tmp_path / "out", *CROPS)
     assert code == 0 and "2 masked images" in said
