@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from facezoo.config import config_from_dict
 from facezoo.modes.semi_siamese import HeterogeneousSemiSiamese, SemiSiamese
+from facezoo.train import Trainer
 from facezoo.types import InputError
 
 SETS, PEOPLE = np.array([0, 0, 0, 1, 1, 1]), np.array([2, 0, 1, 0, 1, 2])
@@ -111,3 +115,39 @@ def test_six_steps_with_two_cameras_are_facexzoos(golden, golden_root):
         assert golden.diff(mode.head.visible.queue.T.numpy(), wanted["vis_queue"][step])[1] <= 1e-6
         assert golden.diff(mode.head.infrared.queue.T.numpy(), wanted["nir_queue"][step])[1] <= 1e-6
         assert (mode.head.visible.identities.numpy() == wanted["label_list"][step]).all()
+
+
+def test_lists_of_two_cameras_by_the_numbers_of_people(tmp_path):
+    """As CASIA NIR-VIS 2.0 lies: grey .bmp beside .jpg, people by numbers with gaps, one photo a camera of some."""
+    generator = np.random.default_rng(0)
+    for kind, ending, photos in (("VIS", "jpg", 1), ("NIR", "bmp", 2)):
+        lines = []
+        for person in (10039, 10001, 20411, 10500):
+            for number in range(photos):
+                name = f"s{person % 3 + 1}/{kind}/{person}/{number + 1:03}.{ending}"
+                crop = generator.integers(0, 256, (32, 32, 3) if kind == "VIS" else (32, 32), np.uint8)
+                (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+                assert cv2.imwrite(str(tmp_path / name), crop)
+                lines.append(f"{name} {person}\n")
+        (tmp_path / f"{kind}.txt").write_text("".join(generator.permutation(lines)))
+    config = config_from_dict(
+        {
+            "model": {
+                "backbone": "mobilefacenet:embedding_dim=8,width=0.25,input_size=32",
+                "mode": "heterogeneous_semi_siamese:queue=4,mask_duplicates=true",
+            },
+            "data": {
+                "train": f'multi:sets=["list:path={tmp_path}/VIS.txt","list:path={tmp_path}/NIR.txt"]',
+                "sampler": "branches:same=true",
+                "batch_size": 4,
+                "workers": 0,
+            },
+            "train": {"epochs": 2, "threads": 1},
+        }
+    )
+    trainer = Trainer(config, tmp_path / "run")
+    samples = next(trainer._batches()).samples
+    names = [Path(trainer.data.name(sample)).parts[-3:-1] for sample in samples]
+    assert [kind for kind, _ in names] == ["VIS", "NIR"] * 2
+    assert all(left == right for (_, left), (_, right) in zip(names[::2], names[1::2], strict=True))
+    trainer.run()
