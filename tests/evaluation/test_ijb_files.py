@@ -143,3 +143,19 @@ def test_damaged_lists_are_named(tmp_path, file, content, words):
 def test_a_missing_list_is_named(tree):
     with pytest.raises(InputError, match=r"ijbb_face_tid_mid.txt is neither"):
         BENCHMARKS.create(f"ijb:root={tree},set=ijbb")
+
+
+def test_probe_templates_are_masked_by_the_points_of_the_list(tree, tmp_path):
+    how = f"resamples=10,masked=probe,mask_mesh=landmarks,mask_folder={tmp_path / 'masks'}"
+    plain, masked = (BENCHMARKS.create(f"ijb:root={tree},{more}") for more in ("resamples=10", how))
+    apart = BENCHMARKS.create(f"ijb:root={tree},flip=off,{how}")
+
+    report, both = evaluate(masked, Means()), evaluate(apart, Means())
+
+    alone = evaluate(plain, Means())
+    assert all(report.metrics[f"plain/{name}"] == pytest.approx(value) for name, value in alone.metrics.items())
+    assert report.metrics["rank1"] == pytest.approx(both.metrics["rank1"])
+    for name in ("tar@far=1e-1", "rank1"):  # without an error in either no resample tells of a difference
+        assert report.metrics[f"difference/{name}"] == report.metrics[name] - report.metrics[f"plain/{name}"]
+    assert len(masked.masked.shows) == 12 + 11  # the first template is no second one, and all of a gallery's are
+    assert all(name in {photo.name for photo in masked.photos} for name in masked.masked.names()[0])
