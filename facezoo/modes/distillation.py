@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,13 @@ class Distillation(Mode):
         needed = any(getattr(loss, "same_size", False) for loss in self.distillation.values())
         return nn.Linear(here, there, bias=False) if needed and here != there else None
 
+    def check_order(self, first_batch: Callable[[], Tensor]) -> None:
+        if self.unlabelled and self.unlabelled >= (images := len(first_batch())):
+            raise InputError(
+                f"distillation: unlabelled is {self.unlabelled}, a batch has {images} images; leave some to the labels "
+                "or write labels=0"
+            )
+
     def forward(self, images: Tensor, labels: Tensor, samples: Tensor) -> dict[str, Tensor]:
         embeddings, maps = self._maps(images) if self._maps else (self.backbone(images), {})
         shown = self.teacher(images, samples)
@@ -132,11 +139,6 @@ class Distillation(Mode):
         counts = torch.zeros(distributed.ranks(), dtype=torch.int64, device=device)
         counts[distributed.rank()] = count
         counts = distributed.total(counts)
-        if self.unlabelled >= counts.sum():
-            raise InputError(
-                f"distillation: unlabelled is {self.unlabelled}, a batch has {int(counts.sum())} images; leave some to "
-                "the labels, or write labels=0"
-            )
         before = int(counts[: distributed.rank()].sum())
         return slice(min(count, max(0, self.unlabelled - before)), None)
 

@@ -177,7 +177,8 @@ def test_the_first_images_of_a_batch_can_go_without_labels():
     torch.testing.assert_close(losses["ekd"], all_of_them["ekd"])
     assert losses["classification"] != all_of_them["classification"]
     with pytest.raises(InputError, match="unlabelled is 4, a batch has 4 images"):
-        mode(images[:4], labels[:4], samples[:4])
+        mode.check_order(lambda: labels[:4])
+    mode.check_order(lambda: labels[:5])
 
 
 def test_logits_of_images_that_the_teacher_does_not_know_are_left_out():
