@@ -177,6 +177,8 @@ class Verification:
         measure = pair_measure(ordered, fold, fars, exact)
         method = self.interval_method()
         ranges = bootstrap(measure, self.weights())
+        if ranges.get("min_dcf") == (0, 0):  # no resample shows what errors would cost
+            del ranges["min_dcf"]
         intervals = {name: Interval(*ends, LEVEL, method) for name, ends in ranges.items()}
         intervals["accuracy_over_folds" if exact else "accuracy"] = self._over_folds(folds)
         return intervals
@@ -270,7 +272,7 @@ def pair_measure(
         tallied = ordered.tally(weights)
         if not tallied.genuine_total or not tallied.impostor_total:
             return {}
-        found: dict[str, float | None] = {"auc": auc(tallied), "eer": eer(tallied)}
+        found: dict[str, float | None] = {"auc": auc(tallied), "eer": eer(tallied), "min_dcf": min_dcf(tallied)}
         if accuracy and np.count_nonzero(np.bincount(compared, weights[ordered.compared])) > 1:
             found["accuracy"] = weighted_fold_accuracy(ordered, fold, weights).mean
         found.update({f"tar@far={far_name(far)}": tar_at_far(tallied, far).tar for far in fars})

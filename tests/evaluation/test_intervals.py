@@ -253,4 +253,17 @@ def test_a_resample_of_one_fold_alone_has_no_accuracy():
     scores, same = np.array([0.1, 0.9, 0.2, 0.8]), np.array([0, 1, 0, 1], bool)
     measure = pair_measure(Sorted(scores, same), np.array([0, 0, 1, 1]), [0.5])
     assert "accuracy" not in measure(np.array([2.0, 2, 0, 0]))
-    assert measure(np.array([2.0, 0, 0, 2])) == {"auc": 1, "eer": 0, "accuracy": 1, "tar@far=5e-1": 1}
+    assert measure(np.array([2.0, 0, 0, 2])) == {"auc": 1, "eer": 0, "min_dcf": 0, "accuracy": 1, "tar@far=5e-1": 1}
+
+
+def test_the_detection_cost_has_an_interval_that_is_never_empty():
+    generator = np.random.default_rng(0)
+    identity = np.repeat(np.arange(40), 2)
+    left, right = np.arange(80), (np.arange(80) + 1) % 80
+    pairs = Verification("toy", [], left, right, identity[left] == identity[right], identity=identity, resamples=100)
+    embeddings = generator.normal(size=(40, 8))[identity]
+
+    found = pairs.score(embeddings + 0.8 * generator.normal(size=(80, 8)))
+
+    assert found.intervals["min_dcf"].low < found.metrics["min_dcf"] < found.intervals["min_dcf"].high
+    assert "min_dcf" not in pairs.score(embeddings).intervals
