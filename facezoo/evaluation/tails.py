@@ -76,13 +76,13 @@ class Look(NamedTuple):
 
     Attributes:
         counts: scores in each bin, (BINS,).
-        weights: what they weigh, (BINS,), where they do not count alike.
+        weights: what they weigh, (BINS,).
         places: in the flat block, of scores that may be held, (F,).
         scaled: these scores, (F,).
     """
 
     counts: NDArray[np.int64]
-    weights: FloatArray | None
+    weights: NDArray
     places: NDArray[np.intp]
     scaled: FloatArray
 
@@ -117,7 +117,7 @@ class Tail:
         """What `take` needs of a block of scores; may be called in threads, before others are taken."""
         flat, found = scaled.ravel(), [np.empty(0, np.intp)]
         bins, histogram = np.empty(min(PIECE, flat.size), np.int16), np.zeros((BINS, 1), np.float32)
-        weighed = None if weights is None else np.zeros(BINS)
+        weighed = np.zeros(BINS)
         for start in range(0, flat.size, PIECE):
             piece = flat[start : start + PIECE]
             words = bins[: len(piece)]
@@ -128,16 +128,14 @@ class Tail:
                 counted = weights.ravel()[start : start + PIECE]
                 weighed += np.bincount(words.astype(np.intp) + BINS // 2, counted, BINS)
         counts = np.roll(histogram.ravel().astype(np.int64), BINS // 2)
-        counts[0] = 0  # what is not counted
-        if weighed is not None:
-            weighed[0] = 0
+        counts[0] = weighed[0] = 0  # what is not counted
         places = np.concatenate(found)
-        return Look(counts, weighed, places, flat[places])
+        return Look(counts, counts if weights is None else weighed, places, flat[places])
 
     def take(self, look: Look, pairs: Pairs) -> None:
         """Count a block that was looked at."""
         self.counts += look.counts
-        self.weights += look.counts if look.weights is None else look.weights
+        self.weights += look.weights
         above = np.cumsum(self.counts[::-1])[::-1]
         self._first = int(np.count_nonzero(above > self.keep))
         inside = self._inside(look.scaled)
