@@ -138,7 +138,7 @@ def masked_benchmark(
     mask_pieces: int = 16,
     mask_seed: int = 0,
     mask_mesh: Literal["network", "landmarks"] = "network",
-    mask_detector: str = "yunet:threads=1",
+    mask_detector: str | None = None,
     mask_folder: Path | None = None,
     mask_workers: int | None = None,
 ) -> MaskedBenchmark:
@@ -153,7 +153,7 @@ def masked_benchmark(
         mask_pieces: different pieces drawn of each.
         mask_seed: other seeds draw otherwise.
         mask_mesh: network, or landmarks: the mean face fitted to five points.
-        mask_detector: finds the faces to be masked in raw photos without landmarks.
+        mask_detector: finds the faces to be masked in raw photos without landmarks; yunet unless given.
         mask_folder: of the masked photos; in the cache unless given.
         mask_workers: processes that draw; as many as there are processors unless given.
     """
@@ -162,9 +162,16 @@ def masked_benchmark(
         raise InputError(f"{plain.name}: quality= scores the plain photos alone; leave it out, or masked={masked}")
     if getattr(plain, "state", None) is not None:
         raise InputError(f"{plain.name}: state= keeps one count, with masks there are two; leave it out")
+    if mask_detector and (plain.aligned is not None or all(photo.landmarks is not None for photo in plain.photos)):
+        raise InputError(
+            f"{plain.name}: mask_detector={mask_detector} does nothing, for the faces of crops, and of photos with "
+            "landmarks, are not looked for; leave it out"
+        )
     masking = on_probes(plain) if masked == "probe" else on_all(plain)
     drawing = Drawing(
-        Outfit(tuple(mask_templates), mask_pieces), Finder(plain.aligned, mask_mesh, mask_detector), mask_seed
+        Outfit(tuple(mask_templates), mask_pieces),
+        Finder(plain.aligned, mask_mesh, mask_detector or Finder.detector),
+        mask_seed,
     )
     made = masked_photos(plain.name, plain.photos, masking.chosen, drawing, mask_folder, mask_workers)
     trials = masking.trials(made.photos)

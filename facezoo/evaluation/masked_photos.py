@@ -48,12 +48,18 @@ class Piece(NamedTuple):
         """What the photos wear that are there, by number."""
         try:
             listed = json.loads((self.folder / WORN).read_text(encoding="utf-8"))
+            if not isinstance(listed, dict):
+                raise ValueError("not an object of numbers and what is worn")
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
             raise InputError(f"{self.folder / WORN}: cannot be read ({error}); remove {self.folder}") from None
         there = {path.name for path in self.folder.iterdir()}
-        return {number: names for number, names in listed.items() if self.target(int(number)).name in there}
+        return {
+            number: names
+            for number, names in listed.items()
+            if number.isdecimal() and self.target(int(number)).name in there
+        }
 
 
 @dataclass(frozen=True)
@@ -142,7 +148,8 @@ def masked_photos(
         what: for the progress bar.
         photos: of the benchmark (N,).
         chosen: numbers of those that are masked, rising (K,).
-        folder: where they are kept; by what makes them what they are, a folder of the cache, unless given.
+        folder: where they are kept; by what makes them what they are, and when their photos were written, a folder of
+            the cache, unless given.
         workers: processes; as many as there are processors unless given.
 
     Raises:
@@ -152,7 +159,8 @@ def masked_photos(
     check_workers(workers)
     settings = drawing.settings(photos)
     if folder is None:
-        folder = cache_dir() / "masked" / sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+        known = json.dumps([settings, _written(photos)], sort_keys=True)
+        folder = cache_dir() / "masked" / sha256(known.encode()).hexdigest()[:16]
     folder = folder.absolute()
     with lock(folder):
         _claim(folder, settings)
@@ -172,6 +180,15 @@ def masked_photos(
                 found.append(replace(photo, name=f"masked/{photo.name}", source=piece.target(number)))
                 bare += not worn[str(number)]
     return MaskedPhotos(found, bare)
+
+
+def _written(photos: Sequence[Photo]) -> str:
+    """A digest of when the files of the photos were written: one that was replaced may have the size of the other."""
+    digest = sha256()
+    for photo in photos:
+        file = photo.source if isinstance(photo.source, Path) and photo.source.is_file() else None
+        digest.update(f"{file and file.stat().st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _cut(chosen: NDArray[np.intp]) -> list[tuple[int, NDArray[np.intp]]]:

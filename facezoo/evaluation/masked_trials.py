@@ -83,7 +83,12 @@ def on_probes(plain: Any) -> Masking:
 
 
 def on_all(plain: Any) -> Masking:
-    """Masks on all faces: the same trials on other photos."""
+    """Masks on all faces: the same trials on other photos.
+
+    Raises:
+        InputError: a benchmark some of whose photos are masked ones.
+    """
+    _check_bare(plain)
     count = len(plain.photos)
     drawn = np.array([k for k, photo in enumerate(plain.photos) if not photo.mirrored], np.intp)
 
@@ -184,11 +189,15 @@ def _of_searches(plain: Identification) -> Masking:
     return Masking(chosen, trials)
 
 
+def _check_bare(plain: Any) -> None:
+    if isinstance(plain, MegaFace) and plain.masked:
+        raise InputError(f"{plain.name}: its probes are masked photos already; leave masked_facescrub or masked out")
+
+
 @on_probes.register
 def _of_distractors(plain: MegaFace) -> Masking:
     """Every FaceScrub photo is a probe, and as it is the mate of others; https://arxiv.org/abs/1512.00596."""
-    if plain.masked:
-        raise InputError(f"{plain.name}: its probes are masked photos already; leave masked_facescrub or masked out")
+    _check_bare(plain)
 
     def trials(photos: Sequence[Photo]) -> Trials:
         every = [*plain.photos, *photos]

@@ -218,6 +218,7 @@ def test_groups_of_a_column_come_with_and_without_masks(people: Path, mouth: Emb
         ("lfw:masked=probe,mask_seed=-1,root={root}", "the seed is -1"),
         ("lfw:masked=probe,mask_workers=0,root={root}", "workers is 0"),
         ('lfw:masked=probe,mask_templates=["tie"],root={root}', "unknown wearable 'tie'"),
+        ("lfw:masked=probe,mask_detector=yunet,root={root}", "mask_detector=yunet does nothing"),
         ("all_pairs:masked=probe,state={root}/state.npz,root={root}", "state= keeps one count"),
         ("lfw:masked=both,quality={root}/../quality.csv,root={root}", "quality= scores the plain photos alone"),
     ],
@@ -236,8 +237,9 @@ def test_every_benchmark_can_be_masked():
 
 def test_kinds_without_probes_and_probes_with_masks_are_refused(people: Path):
     plain = BENCHMARKS.create(f"lfw:root={people},aligned=arcface")
-    with pytest.raises(InputError, match="its probes are masked photos already"):
-        masked_benchmark(replace(megaface(plain), masked=True), masked="probe")
+    for faces in ("probe", "both"):
+        with pytest.raises(InputError, match="its probes are masked photos already"):
+            masked_benchmark(replace(megaface(plain), masked=True), masked=faces)
 
     class Unheard:
         name, photos, aligned = "unheard", (Photo("a", b""),), None
