@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -121,6 +122,31 @@ def test_a_signal_in_the_last_step_stops_nothing(settings, tmp_path):
     trainer.total = STOPPED
     signalled(trainer, signal.SIGTERM).run()
     assert trainer.step == STOPPED
+
+
+def test_processes_that_are_told_one_after_another_end_together_once_the_state_is_written(tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    command = [sys.executable, str(Path(__file__).parent / "stopping_ranks.py"), str(tmp_path / "state")]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**shared, "RANK": str(rank)})
+        for rank in range(2)
+    ]
+    assert [process.communicate(timeout=120)[0].strip() for process in processes] == ["written", "written"]
+    assert [process.returncode for process in processes] == [128 + signal.SIGINT] * 2
+
+
+def test_what_a_shell_has_a_process_in_the_background_ignore_stays_ignored():
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with Stopping() as stopping:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not stopping.asked()
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_handlers_are_given_back_and_other_threads_set_none():
