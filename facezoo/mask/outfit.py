@@ -40,7 +40,7 @@ class Outfit:
         digest = sha256(f"{self.templates} {self.pieces}".encode())
         for template in self.templates:
             for part in drawn(template, 0).parts:
-                digest.update(part.texture.tobytes())
+                digest.update(part.texture.tobytes() + part.grid.tobytes())
         return digest.hexdigest()[:16]
 
     def put_on(self, image: Image, meshes: FloatArray, rng: np.random.Generator) -> tuple[Image, list[str]]:

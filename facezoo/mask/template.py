@@ -91,10 +91,18 @@ class Recipe(ABC):
     def draw(self, rng: np.random.Generator) -> Template:
         """One piece; the same generator state gives the same bytes."""
 
+    def stamp(self) -> tuple[int, ...]:
+        """Tells a file that the recipe reads from what it was before; nothing of a recipe without files."""
+        return ()
+
+
+def drawn(spec: str, piece: int) -> Template:
+    """Piece number `piece` of a recipe's spec string such as `surgical:color=blue`; kept while its file is the same."""
+    return _drawn(spec, piece, create_recipe(spec).stamp())
+
 
 @lru_cache(maxsize=256)
-def drawn(spec: str, piece: int) -> Template:
-    """Piece number `piece` of a recipe's spec string such as `surgical:color=blue`."""
+def _drawn(spec: str, piece: int, _: tuple[int, ...]) -> Template:
     return create_recipe(spec).draw(np.random.default_rng([piece, 0x3A5C]))
 
 

@@ -20,7 +20,6 @@ from facezoo.evaluation.photos import read_landmarks
 from facezoo.image import write_image
 from facezoo.mask.finder import Finder, five_points
 from facezoo.mask.meshes import Meshes, find_meshes
-from facezoo.mask.template import drawn
 from facezoo.types import FloatArray, Image, InputError
 
 CROPS = Finder(aligned="arcface", mesh="landmarks")
@@ -214,7 +213,6 @@ def test_the_digest_tells_templates_that_were_painted_over(faces: Path, tmp_path
         picture = np.zeros((128, 128, 4), np.uint8)
         picture[60:90, 40:88] = color
         Pillow.fromarray(picture).save(tmp_path / "own.png")
-        drawn.cache_clear()
         digests.append(Masked(str(faces), tmp_path / "meshes", (str(tmp_path / "own.png"),)).digest())
 
     assert digests[0] != digests[1]

@@ -49,6 +49,12 @@ class ImageFile(Recipe):
         if not 0 <= self.taut <= 1 or not 0 <= self.bulge <= 0.5:
             raise InputError(f"{self.path}: taut is {self.taut} (0 to 1) and bulge {self.bulge} (0 to 0.5)")
 
+    def stamp(self) -> tuple[int, ...]:
+        if not self.path.is_file():  # told when it is drawn
+            return ()
+        about = self.path.stat()
+        return about.st_size, about.st_mtime_ns
+
     def draw(self, rng: np.random.Generator) -> Template:
         texture = read_texture(self.path)
         part = shell(texture, Fit(taut=self.taut, bulge=self.bulge))
