@@ -127,14 +127,14 @@ def sample_warnings(counts: PairCounts, target: float, threshold: float, matches
             f"not measurable: {pairs:,} impostor pairs of {people:,} people show an FMR below "
             f"{error_bound(counts.impostor_trials):.1e} at best (95 %, rule of three, of "
             f"{counts.impostor_trials:,} pairs that share no person); {math.ceil(1 / target):,} pairs or more are "
-            f"needed, such as of {_photos_for(1 / target):,} photos"
+            f"needed, such as of {_photos_for(1 / target / counts.times):,} photos"
         )
     elif pairs * target < RULE_OF_THIRTY:
         words.append(
             f"few errors: the threshold rests on {matches:.0f} false match{'' if round(matches) == 1 else 'es'}, "
             f"{RULE_OF_THIRTY} are needed to know the rate to a third (rule of thirty); "
             f"that takes {math.ceil(RULE_OF_THIRTY / target):,} impostor pairs, such "
-            f"as of {_photos_for(RULE_OF_THIRTY / target):,} photos"
+            f"as of {_photos_for(RULE_OF_THIRTY / target / counts.times):,} photos"
         )
     else:
         accepted = slice(int(np.searchsorted(-counts.impostor.scores, -threshold, side="right")))

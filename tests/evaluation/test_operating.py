@@ -252,3 +252,12 @@ def test_copies_that_leave_no_threshold_are_said():
     point = operating_points(count_pairs(embeddings, identity).settled(embeddings, [1e-3]), [1e-3], 0)[0]
     assert (point.fmr, point.fnmr) == (0, 1)
     assert point.warnings[-1].startswith("copies under two names")
+
+
+def test_of_photos_and_masked_copies_fewer_photos_give_the_pairs_that_are_wanted():
+    embeddings, identity = crowd(number=10, photos=2)
+    both = count_pairs(np.tile(embeddings, (2, 1)), np.tile(identity, 2), copies=True)
+    said = operating_points(both, (1e-5,))[0].warnings[0]
+    needed = int(said.rpartition("such as of ")[2].partition(" photos")[0])
+
+    assert needed * (needed - 1) >= 1e5 > (needed - 1) * (needed - 2)  # each with the copies of all others
