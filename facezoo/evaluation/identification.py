@@ -138,20 +138,21 @@ class Identification:
         self, searches: Searches, ids: NDArray[np.intp], kept: NDArray[np.bool_], lost: NDArray[np.bool_]
     ) -> dict[str, str | int]:
         enrolled = len(np.unique(self.gallery_identity))
+        used = np.union1d(self.gallery, self.probes)  # where probes are masked, the plain ones are neither
         words: dict[str, str | int] = {
             "gallery": f"{enrolled:,} identities, {len(self.gallery):,} photos",
             "probes": len(self.probes),
             "mated probes": int(searches.mated.sum()),
             "non-mated probes": int((~searches.mated).sum()),
-            "photos": len(self.photos),
+            "photos": len(used),
             "score": "cosine",
             "several photos of an identity": SEVERAL_WORDS[self.several],
             "ties": TIE_WORDS[self.ties],
             "threshold rule": FPIR_WORDS[self.rule],
             "growth": "mean rank-1 rate over all galleries of that size that hold the mate",
-            NO_FACE: int(lost.sum()),
+            NO_FACE: int(lost[used].sum()),
         }
-        if lost.any():
+        if lost[used].any():
             words["failures"] = (
                 f"{int(lost[self.probes].sum())} probes are misses at every rank; {int((~kept).sum())} gallery photos "
                 f"are left out, and the probes of {enrolled - len(ids)} identities without another are misses"

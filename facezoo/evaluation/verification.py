@@ -131,7 +131,7 @@ class Verification:
         statistics = score_statistics(scores, same)
         metrics.update(vars(statistics))
         compared = np.isfinite(scores)
-        if failed is not None and failed.any() and same[compared].any() and not same[compared].all():
+        if not compared.all() and same[compared].any() and not same[compared].all():
             left_over = RULES[self.rule](scores[compared], same[compared], fold[compared])
             metrics["accuracy_without_failures"] = left_over.mean
         report = Report(
@@ -238,12 +238,13 @@ class Verification:
         return identity_weights(self.identity[self.left], self.identity[self.right], self.resamples, self.seed)
 
     def _protocol(self, failed: NDArray[np.bool_] | None, scores: FloatArray, folds: int) -> dict[str, str | int]:
-        missed = int(failed.sum()) if failed is not None else 0
+        used = np.union1d(self.left, self.right)  # of photos with masked copies some are in no pair
+        missed = int(failed[used].sum()) if failed is not None else 0
         words: dict[str, str | int] = {
             "pairs": len(self.same),
             "genuine pairs": int(np.sum(self.same)),
             "impostor pairs": int(len(self.same) - np.sum(self.same)),
-            "photos": len(self.photos),
+            "photos": len(used),
             "folds": folds,
             "score": "cosine",
             "threshold rule": f"{RULE_WORDS[self.rule]}; the threshold shown is the mean over the folds",

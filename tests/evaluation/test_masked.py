@@ -182,6 +182,22 @@ def test_a_photo_and_its_masked_copy_are_one_photo_for_what_is_independent(peopl
     assert all(alike)
 
 
+@pytest.mark.parametrize("spec", ["lfw:", "identify:"])
+def test_plain_photos_that_are_probes_alone_are_no_photos_of_the_masked_trials(people: Path, mouth: Embed, spec: str):
+    benchmark = made(people, spec=spec)
+    found, masked, count = embed_photos(benchmark, mouth), benchmark.masked, len(benchmark.plain.photos)
+    sides = (masked.left, masked.right) if spec == "lfw:" else (masked.gallery, masked.probes)
+    used = np.union1d(*sides)
+    lost = np.zeros(len(found.embeddings), bool)
+    lost[np.setdiff1d(np.arange(count), used)[0]] = True
+    report = benchmark.score(found.embeddings, lost)
+
+    assert report.protocol["photos"] == len(used) < len(benchmark.photos)
+    assert report.protocol["photos without a face"] == 0
+    assert not {"pairs without a comparison", "failures"} & report.protocol.keys()
+    assert not {"accuracy_without_failures", "rank1_without_failures"} & report.metrics.keys()
+
+
 def test_models_are_compared_on_masked_trials(people: Path, mouth: Embed):
     benchmark = made(people)
     found = outcome(benchmark, embed_photos(benchmark, mouth))
