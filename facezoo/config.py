@@ -12,6 +12,7 @@ import tomli_w
 from pydantic import TypeAdapter, ValidationError
 
 from facezoo.files import parse_toml, read_toml
+from facezoo.registry import LIST_WANTED
 from facezoo.types import InputError
 
 
@@ -268,10 +269,7 @@ def config_from_dict(values: dict[str, Any], name: str = "config") -> Config:
             raise InputError(f"{name}: {first['ctx']['error']}") from None
         where = ".".join(str(part) for part in first["loc"])
         if first["type"] in ("list_type", "tuple_type"):
-            raise InputError(
-                f"{name}: {where} is {first['input']!r}, write a list in brackets, texts in double quotes: [1, 2] or "
-                '["a", "b"]; on a command line within single quotes'
-            ) from None
+            raise InputError(f"{name}: {where} is {first['input']!r}, {LIST_WANTED}") from None
         raise InputError(f"{name}: {where}: {first['msg']}, got {first['input']!r}") from None
 
 

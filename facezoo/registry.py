@@ -27,6 +27,9 @@ T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 PLUGIN_GROUP = "facezoo.plugins"
+LIST_WANTED = (
+    'write a list in brackets, texts in double quotes: [1, 2] or ["a", "b"]; on a command line within single quotes'
+)
 QUOTES = ("'", '"')
 TUPLE = re.compile(r'"(?:[^"\\]|\\.)*"|[()]')
 """A parenthesis outside of quotes: JSON has square brackets alone."""
@@ -239,9 +242,8 @@ class Registry(Generic[T]):
                 return adapter.validate_json(TUPLE.sub(lambda found: SQUARE.get(found[0], found[0]), text))
             return adapter.validate_python(text)
         except ValidationError as error:
-            why = error.errors()[0]["msg"]
-            if why.startswith("Invalid JSON"):
-                why += '; texts in a list stand in double quotes: ["a", "b"]'
+            first = error.errors()[0]
+            why = LIST_WANTED if first["type"] in ("json_invalid", "list_type", "tuple_type") else first["msg"]
             raise InputError(f"{self.kind} {name!r}: option {key}={text!r}: {why}") from None
 
     def _unknown(self, name: str, key: str, options: dict[str, inspect.Parameter]) -> str:

@@ -121,9 +121,10 @@ def test_an_option_can_be_taken_out_of_a_spec(spec, less):
     assert without_option(spec, "a") == less
 
 
-def test_a_list_without_double_quotes_is_told_of_them():
-    with pytest.raises(InputError, match="double quotes"):
-        DATASETS.create("multi:sets=['a','b']")
+@pytest.mark.parametrize("sets", ["['a','b']", "[a]", "a"])
+def test_what_is_no_list_is_told_of_brackets_and_both_quotes(sets):
+    with pytest.raises(InputError, match=r"a list in brackets, .* double quotes: .* single quotes"):
+        DATASETS.create(f"multi:sets={sets}")
 
 
 def test_a_change_gives_its_options_to_every_part():
