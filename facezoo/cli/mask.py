@@ -40,7 +40,7 @@ def mask(
     aligned: str | None = None,
     mesh: Literal["network", "landmarks"] = "network",
     meshes: Path | None = None,
-    detector: str = "yunet:threads=1",
+    detector: str | None = None,
     workers: int = 1,
     force: bool = False,
     json: bool = False,
@@ -61,19 +61,23 @@ def mask(
         seed: other seeds draw otherwise.
         aligned: the images are crops of one face, aligned to this template (arcface).
         mesh: network, or landmarks: the mean face fitted to five points; faster, and blind to the expression.
-        meshes: folder of the meshes; by default OUT.meshes.
-        detector: finds the faces.
-        workers: processes.
+        meshes: folder of the meshes of data; by default OUT.meshes.
+        detector: finds the faces, of images that are no crops; yunet by default.
+        workers: processes for data.
         force: replace what is there, and begin anew where other data or options were interrupted.
         json: print what was written as JSON.
     """
-    from facezoo.mask.finder import Finder
     from facezoo.mask.outfit import TEMPLATES, Outfit
 
-    finder = Finder(aligned, mesh, detector)
-    chosen = tuple(templates or TEMPLATES)
+    finder = opened_finder(aligned, mesh, detector)
+    outfit = Outfit(tuple(templates or TEMPLATES), pieces)  # before any face is looked for
+    if variants < 1 or seed < 0:
+        raise InputError(f"--variants is {variants} (1 or more), --seed {seed} (0 or more)")
     if is_photo(source):
-        photo(Path(source), out, finder, Outfit(chosen, pieces), variants, seed, force, json)
+        if meshes or workers != 1:
+            idle = "--meshes" if meshes else "--workers"
+            raise InputError(f"{idle}: is for data, and {source} is one photo; leave it out")
+        photo(Path(source), out, finder, outfit, variants, seed, force, json)
         return
     from facezoo.data import convert as engine
     from facezoo.data.masked import Masked
@@ -85,7 +89,7 @@ def mask(
     target = writer.target.resolve()
     folder = meshes or target.with_name(f"{target.name}.meshes")
     found = find_meshes(data, folder, finder, workers=workers, force=force)
-    masked = Masked(spec, folder, chosen, 1.0, variants, pieces, "drop", seed)
+    masked = Masked(spec, folder, outfit.templates, 1.0, variants, pieces, "drop", seed)
     done = engine.convert(masked, writer, engine.Options(PART, check=False), workers=workers, force=force)
     if json:
         facts = {"path": str(done.path), "images": done.manifest.images, "classes": done.manifest.classes}
@@ -105,7 +109,7 @@ def meshes(
     *,
     aligned: str | None = None,
     mesh: Literal["network", "landmarks"] = "network",
-    detector: str = "yunet:threads=1",
+    detector: str | None = None,
     workers: int = 1,
     force: bool = False,
     json: bool = False,
@@ -117,16 +121,15 @@ def meshes(
         out: folder; meshes.npy (M, 468, 3), images.npy, landmarks.csv and failures.csv are written.
         aligned: the images are crops of one face, aligned to this template (arcface).
         mesh: network, or landmarks: the mean face fitted to five points.
-        detector: finds the faces.
+        detector: finds the faces, of images that are no crops; yunet by default.
         workers: processes.
         force: replace meshes of other data.
         json: print what was found as JSON.
     """
-    from facezoo.mask.finder import Finder
     from facezoo.mask.meshes import find_meshes
 
     source, _ = open_images(data)
-    found = find_meshes(source, out, Finder(aligned, mesh, detector), workers=workers, force=force)
+    found = find_meshes(source, out, opened_finder(aligned, mesh, detector), workers=workers, force=force)
     if json:
         print_json({"path": str(out), **searched(found)})
         return
@@ -213,6 +216,14 @@ def _check_png(out: Path, force: bool, photo: Path) -> None:
     _check_image(out, force)
 
 
+def opened_finder(aligned: str | None, mesh: Literal["network", "landmarks"], detector: str | None) -> Finder:
+    from facezoo.mask.finder import Finder
+
+    if aligned and detector:
+        raise InputError(f"--detector {detector}: does nothing with --aligned {aligned}; leave one of them out")
+    return Finder(aligned, mesh, detector or Finder.detector)
+
+
 def is_photo(source: str) -> bool:
     from facezoo.image import SUFFIXES
 
@@ -278,8 +289,6 @@ def photo(
 
     if out.suffix.lower() not in SUFFIXES:
         raise InputError(f"{out}: name an image, such as {out}.jpg")
-    if variants < 1 or seed < 0:
-        raise InputError(f"--variants is {variants} (1 or more), --seed {seed} (0 or more)")
     targets = [out] if variants == 1 else [out.with_name(f"{out.stem}_{k + 1}{out.suffix}") for k in range(variants)]
     for target in targets:
         if target.resolve() == source.resolve():

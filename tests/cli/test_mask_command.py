@@ -81,12 +81,19 @@ def test_meshes_are_found_for_training(run, faces, tmp_path):
         (("--templates", "none.png"), "no such file"),
         (("--variants", "0"), "variants"),
         (("--aligned", "oval"), "unknown alignment template"),
+        (("--aligned", "arcface", "--detector", "yunet"), "does nothing with --aligned arcface"),
     ],
 )
 def test_what_cannot_be_used_is_told_in_a_sentence(run, faces, tmp_path, options, why):
     code, _, said = run("mask", faces, tmp_path / "out", "--mesh", "landmarks", *options)
     assert code == 2 and why in said and "Traceback" not in said
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out").exists() and not (tmp_path / "out.meshes").exists()  # before any face is looked for
+
+
+@pytest.mark.parametrize("option", [("--workers", 2), ("--meshes", "m")])
+def test_what_is_for_data_alone_is_refused_with_a_photo(run, faces, tmp_path, option):
+    code, _, said = run("mask", faces / "ada/0.jpg", tmp_path / "out.png", *CROPS, *option)
+    assert code == 2 and f"{option[0]}: is for data" in said and not (tmp_path / "out.png").exists()
 
 
 def test_what_is_there_is_replaced_on_wish_alone(run, faces, tmp_path):
