@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 from abc import ABC, abstractmethod
@@ -23,6 +24,12 @@ from facezoo.image import decode_image, read_file
 from facezoo.types import Crop, InputError
 
 log = logging.getLogger(__name__)
+
+
+@functools.cache
+def _warn(source: Path, problems: str) -> None:
+    """Once a process: a dataset around another, as `masked`, opens again what a command has opened."""
+    log.warning("%s: %s", source, problems)
 
 
 class Names:
@@ -185,7 +192,7 @@ class Dataset(ABC):
         self.classes = [classes[value] for value in used.tolist()]
         self.problems = Problems(entries, **problems)
         if self.problems:
-            log.warning("%s: %s", source, self.problems.summary())
+            _warn(source, self.problems.summary())
         return kept
 
     def _broken(self, count: int) -> dict[int, str]:
