@@ -35,6 +35,20 @@ def test_a_reader_that_has_seen_enough_is_no_error():
     assert (process.returncode, error) == (141, "")
 
 
+def test_an_interrupt_while_commands_are_imported_is_one_line():
+    code = (
+        "import runpy, sys\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'cyclopts': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "runpy.run_module('facezoo', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (130, "facezoo: interrupted\n")
+
+
 def test_other_libraries_are_heard_from_warnings_on(run):
     run("list", "detectors")
 
