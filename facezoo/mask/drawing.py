@@ -61,9 +61,13 @@ def area(*rings: FloatArray) -> NDArray[np.float32]:
 
 
 def within(coverage: NDArray[np.float32]) -> NDArray[np.float32]:
-    """How far each pixel lies within an area, from its edge"""
+    """How far each pixel lies within an area, from its edge; 2 SIDE pixels where there is none."""
     inner = (coverage > 0.5).astype(np.uint8)
-    return cv2.distanceTransform(inner, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) * np.float32(PIXEL)
+    found = cv2.distanceTransform(inner, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    # OpenCV's last bits depend on its number of threads and on where the arrays lie in memory. The square of a distance
+    # between pixels is a whole number.
+    squared = np.rint(np.square(np.minimum(found, np.float32(2 * SIDE))))
+    return np.sqrt(squared) * np.float32(PIXEL)
 
 
 def bell(values: FloatArray, centre: FloatArray | float, width: float) -> FloatArray:
