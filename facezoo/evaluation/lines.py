@@ -33,6 +33,12 @@ class Line:
     equal: float | None = None
     trials: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def shown(self) -> str:
+        """For matplotlib, which takes what stands between dollars for a formula and hides what begins with _."""
+        name = self.label.replace("$", r"\$")
+        return f" {name}" if name.startswith("_") else name
+
     def axis(self, name: str) -> FloatArray:
         return np.array(self.points[name])
 

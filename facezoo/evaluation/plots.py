@@ -111,7 +111,7 @@ def roc_lines(lines: Sequence[Line]) -> Figure:
         for line, style in zip(lines, styles(lines)):
             fmr, fnmr = line.axis("fmr"), line.axis("fnmr")
             floor = line.floor("fmr")
-            axes.step(np.maximum(fmr, floor), 1 - fnmr, where="post", label=line.label, **style)
+            axes.step(np.maximum(fmr, floor), 1 - fnmr, where="post", label=line.shown, **style)
             lowest, worst = min(lowest, floor), min(worst, float((1 - fnmr)[fmr <= floor].max(initial=0.0)))
         axes.set_xscale("log")
         axes.set_xlim(lowest, 1)
@@ -128,7 +128,7 @@ def open_set_lines(lines: Sequence[Line]) -> Figure:
         lowest = min(line.floor("fpir") for line in lines)
         for line, style in zip(lines, styles(lines)):
             fpir, fnir = np.maximum(line.axis("fpir"), line.floor("fpir")), np.maximum(line.axis("fnir"), least / 2)
-            axes.step(fpir, fnir, where="post", label=line.label, clip_on=False, **style)
+            axes.step(fpir, fnir, where="post", label=line.shown, clip_on=False, **style)
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(lowest, 1)
@@ -146,7 +146,7 @@ def det_lines(lines: Sequence[Line]) -> Figure:
             alike = [other for other in lines if other.trials == line.trials]  # models on the same pairs
             floors = tuple(min(floor_with_equal(other, rate) for other in alike) for rate in ("fmr", "fnmr"))
             x, y = (_probit(np.clip(rate, floor, 1 - floor)) for rate, floor in zip((fmr, fnmr), floors))
-            axes.step(x, y, where="post", label=line.label, **style)
+            axes.step(x, y, where="post", label=line.shown, **style)
             if line.equal:
                 axes.plot(*_probit(np.array([[line.equal], [line.equal]])), "o", color=style["color"], ms=4.5)
             lowest = min(lowest, *floors)
@@ -179,7 +179,7 @@ def _rising(lines: Sequence[Line], title: str, over: tuple[str, str], what: str)
         figure, axes = _figure(title, over[1], what)
         marker = "o" if max(len(line.axis("rate")) for line in lines) <= 20 else None
         for line, style in zip(lines, styles(lines)):
-            axes.plot(line.axis(over[0]), line.axis("rate"), marker=marker, ms=3, label=line.label, **style)
+            axes.plot(line.axis(over[0]), line.axis("rate"), marker=marker, ms=3, label=line.shown, **style)
         every = np.concatenate([line.axis(over[0]) for line in lines])
         if every.max() > LAST_LINEAR:
             axes.set_xscale("log")
@@ -208,7 +208,7 @@ def edc_lines(lines: Sequence[Line]) -> Figure:
     with house_style():
         figure, axes = _figure("Error versus discard", "discarded", "false non-match rate (FNMR)")
         for line, style in zip(lines, styles(lines)):
-            axes.plot(line.axis("discarded"), line.axis("fnmr"), marker="o", ms=3, label=line.label, **style)
+            axes.plot(line.axis("discarded"), line.axis("fnmr"), marker="o", ms=3, label=line.shown, **style)
         axes.set_ylim(bottom=0)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(lambda share, _: f"{100 * share:g} %")

@@ -220,6 +220,13 @@ def test_names_are_escaped(scored):
     assert f"&lt;{report.mistakes[0].left[1:].partition('>')[0]}&gt;/<wbr>" in text
 
 
+def test_no_name_is_a_formula_or_hidden_in_a_figure(scored):
+    names = [r"$\nonsense$", "_team", "a$b", r"c\$d"]
+    drawing = figure_svg(roc_figure([replace(scored[1], name=name) for name in names]), "ROC")
+    texts = {text.strip() for text in ET.fromstring(figures_of(drawing)[0]).itertext()}
+    assert texts >= set(names)
+
+
 def test_the_worst_mistakes_are_shown_with_both_faces(scored):
     benchmark, report = scored
     kinds = [mistake.same for mistake in report.mistakes]
