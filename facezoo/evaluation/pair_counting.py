@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from facezoo import progress
-from facezoo.data.ahead import ahead
+from facezoo.data.ahead import MAX_THREADS, ahead
+from facezoo.data.workers import processors
 from facezoo.evaluation.pair_counts import Equal, PairCounts, crossed_pairs, same_pairs
 from facezoo.evaluation.tails import BINS, STEPS, End, Look, Tail, check_state, cosines, load_state, save_state
 from facezoo.types import FloatArray, InputError
@@ -23,8 +25,8 @@ from facezoo.types import FloatArray, InputError
 PANEL, STRIP = 8192, 1024
 """Photos on either side that are read at once, and rows of one matrix product: 32 MB of scores."""
 
-WAITING = 3
-"""Strips that are worked on or wait to be taken."""
+WAITING = min(MAX_THREADS, processors()) + 1
+"""Strips that are worked on or wait to be taken: one a thread, and one that is done."""
 
 SAVE_EVERY = 20.0
 """Seconds between two writings of the state; it is written between panels of up to 8,192 x 8,192 pairs."""
@@ -73,7 +75,8 @@ def count_pairs(
 ) -> PairCounts:
     """Compare every photo with every other, or with the copy of every other.
 
-    Memory beside the embeddings: a few panels of `PANEL` rows, and three times what is kept.
+    Memory beside the embeddings: a few panels of `PANEL` rows, three times what is kept, and the scores of `WAITING`
+    strips, or three times so much where identities count alike.
 
     Args:
         embeddings: (N, D), normalised or not, any float type, a memory map if need be.
@@ -110,6 +113,7 @@ def count_pairs(
     key = f"{count_digest(embeddings, codes, lost)} {kind} {keep} {PANEL} {STRIP}" if state else ""
     done = load_state(state, key, tail) if state else 0
     panels, saved = _panels(len(rows), len(columns) if copies else None), time.monotonic()
+    ended = Event()
     # Threads of the product's own would wait for what counts, and it for them: here each does both, a strip at a time.
     with (
         progress.bar(len(panels), what, "block", initial=done) as bar,
@@ -117,23 +121,27 @@ def count_pairs(
         ThreadPoolExecutor(1) as beside,
     ):
         pairs = crossed_pairs(orders[0], codes[:first], lost) if copies else same_pairs(rows, codes)
-        genuine = beside.submit(_genuine, embeddings, pairs, codes, sizes if share is not None else None, copies)
+        counted = beside.submit(_genuine, embeddings, pairs, codes, sizes if share is not None else None, copies, ended)
         strips = _strips(embeddings, rows, columns, panels[done:], copies)
-        for strip, look in ahead(partial(_look, tail, codes, share, copies), strips, WAITING):
-            tail.take(look, partial(_photos, strip.left, strip.right))
-            if not strip.last:
-                continue
-            done += 1
-            bar.update()
-            if state and time.monotonic() - saved >= SAVE_EVERY:
-                save_state(state, key, done, tail)
-                saved = time.monotonic()
+        try:
+            for strip, look in ahead(partial(_look, tail, codes, share, copies), strips, WAITING):
+                tail.take(look, partial(_photos, strip.left, strip.right))
+                if not strip.last:
+                    continue
+                done += 1
+                bar.update()
+                if state and time.monotonic() - saved >= SAVE_EVERY:
+                    save_state(state, key, done, tail)
+                    saved = time.monotonic()
+            genuine = counted.result()
+        finally:
+            ended.set()
     if state:
         state.unlink(missing_ok=True)
     # Of D products and sums in float32, of two norms and divisions, and of the scaling.
     error = (embeddings.shape[1] + 8) * float(np.finfo(np.float32).eps) / 2
     impostor = tail.end(None if share is None else lambda left, right: share[left] * share[right])
-    return PairCounts(codes, lost, impostor, genuine.result(), equal, error, copies)
+    return PairCounts(codes, lost, impostor, genuine, equal, error, copies)
 
 
 def _panels(rows: int, columns: int | None = None) -> list[tuple[slice, slice]]:
@@ -210,8 +218,10 @@ def _genuine(
     codes: NDArray[np.intp],
     sizes: NDArray[np.int64] | None,
     copies: bool,
+    ended: Event,
 ) -> End:
-    """The genuine pairs, in float64, negated; with sizes (I,) each identity counts alike."""
+    """The genuine pairs, in float64, negated; with sizes (I,) each identity counts alike. Given up once `ended` is set:
+    an error or Ctrl-C elsewhere must not wait for them."""
     tail = Tail(KEEP_GENUINE)
 
     def weigh(left: NDArray[np.integer], _: NDArray[np.integer]) -> FloatArray:
@@ -220,6 +230,8 @@ def _genuine(
         return (1 if copies else 2) / (n * (n - 1.0))
 
     for left, right in pairs:
+        if ended.is_set():
+            break
         scaled = np.clip(-cosines(embeddings, left, right), -1, 1) * STEPS
         weights = None if sizes is None else weigh(left, right)
         tail.add(scaled, partial(_taken, left, right), weights)
