@@ -70,21 +70,24 @@ class Drawing:
         outfit: what is worn.
         finder: finds faces where a photo has no landmarks.
         seed: other seeds draw otherwise.
+        worn: the digest of what is worn, as it was before the first photo was drawn.
     """
 
     outfit: Outfit
     finder: Finder
     seed: int
+    worn: str = field(init=False)
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise InputError(f"masks: the seed is {self.seed}, it must be 0 or more")
+        object.__setattr__(self, "worn", self.outfit.digest())
 
     def settings(self, photos: Sequence[Photo]) -> dict[str, Any]:
         """What makes the drawn photos what they are, by word."""
         return {
             "photos": photos_digest(photo for photo in photos if not photo.mirrored),
-            "templates": [*self.outfit.templates, self.outfit.digest()],
+            "templates": [*self.outfit.templates, self.worn],
             "pieces": self.outfit.pieces,
             "seed": self.seed,
             "finder": asdict(self.finder),
@@ -92,11 +95,17 @@ class Drawing:
         }
 
     def __call__(self, piece: Piece) -> int:
-        """Draw what is missing of a piece; gives its number of photos."""
+        """Draw what is missing of a piece; gives its number of photos.
+
+        Raises:
+            InputError: a template's file was changed; what it was drawn of is not kept.
+        """
         worn = piece.worn()
         for number, photo in piece.photos:
             if str(number) not in worn:
                 worn[str(number)] = self._draw(photo, number, piece.target(number))
+        if self.outfit.digest() != self.worn:
+            raise InputError("masks: the file of a template was changed while masks were drawn of it; start again")
         ordered = {number: worn[number] for number in sorted(worn, key=int)}
         write_text(piece.folder / WORN, json.dumps(ordered, indent=1) + "\n")
         return len(piece.photos)

@@ -18,6 +18,7 @@ from facezoo.image import decode_image, find_images, read_image, write_image
 from facezoo.mask import version
 from facezoo.mask.finder import Finder
 from facezoo.mask.outfit import Outfit
+from facezoo.mask.wearables.image_file import write_texture
 from facezoo.types import InputError
 
 SCRIPT = Path(__file__).with_name("kill_masking.py")
@@ -29,20 +30,6 @@ def tree(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and not path.name.startswith(".")
     }
-
-
-def check_alike(first: Path, second: Path) -> None:
-    """The same files; of the pictures one value in a picture may be off by one.
-
-    One picture of these comes out with one value one higher in about every third run in a worker: the last bit of some
-    sum of the drawing depends on more than its numbers. Until that is found, equal bytes cannot be asked for.
-    """
-    one, other = tree(first), tree(second)
-    assert one.keys() == other.keys()
-    for name in (name for name in one if one[name] != other[name]):
-        assert name.endswith(".png"), name
-        gap = np.abs(decode_image(one[name], name).astype(int) - decode_image(other[name], name))
-        assert gap.sum() <= 1, name
 
 
 @pytest.fixture
@@ -63,7 +50,7 @@ def test_any_number_of_processes_and_any_choice_draws_the_same_bytes(draw, tmp_p
     draw(tmp_path / "some", [1, 2, 9])
     draw(tmp_path / "some", workers=2)
 
-    check_alike(tmp_path / "one", tmp_path / "some")
+    assert tree(tmp_path / "one") == tree(tmp_path / "some")
     assert [photo.name[:7] for photo in whole.photos] == ["masked/"] * 12 and whole.bare == 0
     assert sum(name.endswith(".png") for name in tree(tmp_path / "one")) == 12
     worn = json.loads((tmp_path / "one/000001/worn.json").read_text())
@@ -94,7 +81,7 @@ def test_killed_with_its_workers_it_goes_on_where_it_was(draw, people: Path, tmp
 
     draw(folder)
     draw(tmp_path / "whole")
-    check_alike(folder, tmp_path / "whole")
+    assert tree(folder) == tree(tmp_path / "whole")
 
 
 def test_what_is_there_is_not_drawn_again_and_what_is_gone_is(draw, tmp_path: Path):
@@ -147,6 +134,19 @@ def test_other_photos_settings_and_files_are_refused(draw, tmp_path: Path):
         (tmp_path / "kept/000000/worn.json").write_text(damaged)
         with pytest.raises(InputError, match=r"worn.json: cannot be read"):
             draw(tmp_path / "kept")
+
+
+def test_a_template_that_is_painted_over_while_it_is_drawn_ends_the_drawing(people: Path, tmp_path: Path):
+    texture = np.zeros((128, 128, 4), np.uint8)
+    texture[60:90, 40:88] = (200, 0, 0, 255)
+    write_texture(tmp_path / "own.png", texture)
+    drawing = engine.Drawing(Outfit((str(tmp_path / "own.png"),), 1), Finder("arcface", "landmarks"), 0)
+    write_texture(tmp_path / "own.png", texture[..., [2, 1, 0, 3]])
+    photos = [Photo(path.name, path) for path in find_images(people)[:1]]
+
+    with pytest.raises(InputError, match="the file of a template was changed while"):
+        engine.masked_photos("toy", photos, np.array([0]), drawing, tmp_path / "kept", 1)
+    assert not list(tmp_path.glob("kept/*/worn.json"))
 
 
 def test_a_photo_that_was_replaced_by_one_of_the_same_size_is_drawn_again(draw, tmp_path: Path, monkeypatch):
