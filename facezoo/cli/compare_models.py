@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facezoo.cli.app import app, print_json
-from facezoo.cli.models import Extraction, made_benchmarks
+from facezoo.cli.models import Extraction, check_fit, made_benchmarks
 from facezoo.cli.outputs import check_reports
 from facezoo.registry import EMBEDDERS
 from facezoo.types import InputError
@@ -67,7 +67,7 @@ def compare_models(
     from facezoo.evaluation.comparison import compare, difference_rows, side_by_side, write_comparison
     from facezoo.evaluation.comparison_page import comparison_markdown, write_comparison_html
     from facezoo.evaluation.report import aligned_columns
-    from facezoo.evaluation.run import check_flip, told
+    from facezoo.evaluation.run import told
     from facezoo.files import write_text
 
     if len(models) < 2:
@@ -76,18 +76,20 @@ def compare_models(
         raise InputError("--benchmark: none is given, such as lfw:root=data/lfw")
     check_reports(out, html, markdown)
     how = Extraction(contract, flip, batch_size, device, detector, features)
+    names = model_names(models)
+    opened = [how_for(model, how).open(model) for model in models]  # all, before masks are drawn or photos embedded
     made = made_benchmarks(benchmark, resamples, seed)
+    for model, (embed, _) in zip(models, opened):
+        check_fit(model, embed, made)
     locate = how.locate(made)
     reports: list[list[Report]] = [[] for _ in made]
     embedded: list[list[Embedded]] = [[] for _ in made]
-    for model in models:
-        embed, embeddings_of = how_for(model, how).open(model)
+    for embed, embeddings_of in opened:
         for place, each in enumerate(made):
-            check_flip(each, embed.contract)
             found = embeddings_of(each, embed, locate)
             reports[place].append(told(each.score(found.embeddings, found.failed), each, embed.contract, found))
             embedded[place].append(found)
-    comparison = compare(model_names(models), made, reports, embedded)
+    comparison = compare(names, made, reports, embedded)
     if out:
         write_comparison(comparison, out)
     if html:

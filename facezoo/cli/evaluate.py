@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from facezoo.cli.app import app, print_json
-from facezoo.cli.models import Extraction, made_benchmarks
+from facezoo.cli.models import Extraction, check_fit, made_benchmarks
 from facezoo.cli.outputs import check_reports
 
 NOTES = (
@@ -66,8 +66,9 @@ def evaluate(
 
     check_reports(out, html, markdown)
     how = Extraction(contract, flip, batch_size, device, detector, features)
+    embed, embeddings_of = how.open(model)  # first, as masks of benchmarks may take hours to draw
     made = made_benchmarks(benchmarks, resamples, seed)
-    embed, embeddings_of = how.open(model)
+    check_fit(model, embed, made)
     locate = how.locate(made)
     reports = [evaluation.evaluate(benchmark, embed, locate, embeddings_of=embeddings_of) for benchmark in made]
     if out:

@@ -86,6 +86,22 @@ def made_benchmarks(specs: Sequence[str], resamples: int | None = None, seed: in
     return [replace(each, name=name) for each, name in zip(made, told_apart([each.name for each in made], specs))]
 
 
+def check_fit(model: str, embed: Embed, benchmarks: Sequence[Benchmark]) -> None:
+    """Refuse a model that does not fit one of the benchmarks, before photos of the first are embedded.
+
+    Raises:
+        InputError: crops of another template than the model wants, or mirror images that a protocol takes apart.
+    """
+    from facezoo.evaluation.feature_file import is_features
+    from facezoo.evaluation.photos import Crops
+    from facezoo.evaluation.run import check_flip
+
+    for benchmark in benchmarks:
+        check_flip(benchmark, embed.contract)
+        if not is_features(model):
+            Crops((), embed.contract, benchmark.aligned)
+
+
 def told_apart(names: Sequence[str], specs: Sequence[str]) -> list[str]:
     """Names of benchmarks; where several have one, what is particular to each spec stands behind it.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from facezoo.cli.app import app, print_json
-from facezoo.cli.models import Extraction
+from facezoo.cli.models import Extraction, check_fit
 from facezoo.cli.outputs import check_reports
 from facezoo.types import InputError
 
@@ -99,6 +99,7 @@ def threshold(
     made = replace(made, fars=tuple(sorted({*FARS, *targets}, reverse=True)))
     how = Extraction(contract, flip, batch_size, device, detector, features)
     embed, embeddings_of = how.open(model)
+    check_fit(model, embed, [made])
     if write and not Path(model).is_file():
         raise InputError(f"--write: {model} is no model file, .onnx or .safetensors, that could be copied")
     if write and write.suffix != Path(model).suffix:

@@ -64,6 +64,8 @@ def test_several_benchmarks_are_compared_at_once_and_printed_as_json(run, work):
         (["{work}/good", "--benchmark", "{spec}"], "two models or more"),
         (["{work}/good", "{work}/bad"], "--benchmark: none is given"),
         (["{work}/good", "{work}/good", "--benchmark", "{spec}"], "a model is given twice"),
+        (["{work}/good", "{work}/good", "--benchmark", "lfw:root=/nowhere"], "a model is given twice"),
+        (["{work}/good", "nothing.onnx", "--benchmark", "lfw:root=/nowhere"], "nothing.onnx: no such file"),
         (["{work}/good", "nothing.onnx", "--benchmark", "{spec}"], "no such file"),
     ],
 )

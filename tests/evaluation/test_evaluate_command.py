@@ -98,6 +98,8 @@ def test_kept_features_give_the_same_report(work, tmp_path, capsys):
     ("tokens", "words"),
     [
         (["nothing.onnx", "{spec}"], "no such file"),
+        (["nothing.onnx", "lfw:root=/nowhere"], "nothing.onnx: no such file"),  # the model first
+        (["{model}", "{spec}", "--contract", "{dlib}"], "the model wants crops aligned to 'dlib'"),
         (["{model}", "{spec}"], "no facezoo contract"),
         (["{model}", "lfw:root=/nowhere", "--contract", "{contract}"], "no such file"),
         (["{model}", "lfx:root=x", "--contract", "{contract}"], "unknown benchmark 'lfx'"),
@@ -109,9 +111,10 @@ def test_kept_features_give_the_same_report(work, tmp_path, capsys):
         (["{model}", "{spec}", "--contract", "{contract}", "--batch-size", "0"], "--batch-size"),
     ],
 )
-def test_what_cannot_be_scored_is_one_sentence(work, capsys, tokens, words):
+def test_what_cannot_be_scored_is_one_sentence(work, tmp_path, capsys, tokens, words):
     given = {"spec": f"folder:root={work / 'crops'},aligned=arcface", "model": work / "mosaic.onnx"}
-    given |= {"contract": work / "contract.toml", "crops": work / "crops"}
+    given |= {"contract": work / "contract.toml", "crops": work / "crops", "dlib": tmp_path / "dlib.toml"}
+    given["dlib"].write_text(given["contract"].read_text() + 'template = "dlib"\n')
 
     code, printed, errors = run(capsys, "evaluate", *(token.format(**given) for token in tokens))
 
