@@ -133,7 +133,7 @@ def test_the_command_shows_a_recipe_without_its_data(run, tmp_path):
             "runs/ms1mv2_ir50_arcface is not there; train it first: facezoo train ms1mv2_ir50_arcface",
         ),
         (
-            ["mobilefacenet_distilled_15min_cpu", "--dry-run", "--classes", 50, "--images", 9000],
+            ["mobilefacenet_distilled_30min_cpu", "--dry-run", "--classes", 50, "--images", 9000],
             "features is not there; train it first, or extract a model's embeddings of the data: facezoo extract ",
         ),
         (["ms1mv3_iresnet50_arcface", "--dry-run"], "data/ms1mv3/train.rec: no such file"),
