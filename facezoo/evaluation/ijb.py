@@ -246,9 +246,20 @@ class IJB:
             theirs = gallery.templates[kept][order][np.flatnonzero(np.diff(group[order], prepend=-1))]
             yield Searches.of(found, len(ids), mated, gone[probes.templates], self.ties), theirs
 
+    def _compared(self) -> NDArray[np.bool_]:
+        """Which templates (T,) are in a pair, in a gallery or among the probes."""
+        sides = [*(self.pairs or ())[:2], *(each.templates for each in self.galleries)]
+        sides += [] if self.probes is None else [self.probes.templates]
+        size = len(np.unique(self.template))
+        return np.add.reduce([np.bincount(side, minlength=size) for side in sides]) > 0
+
     def _protocol(self, lost: NDArray[np.bool_], gone: NDArray[np.bool_]) -> dict[str, str | int]:
+        if self.shows is not None:  # the plain templates of probes that are masked copies are not compared
+            compared = self._compared()
+            entries = compared[np.unique(self.template, return_inverse=True)[1]]
+            lost, gone = lost[np.unique(self.entries[entries])], gone[compared]
         words: dict[str, str | int] = {
-            "photos": len(self.detector),
+            "photos": len(lost),
             "templates": len(gone),
             "score": "cosine of templates",
             "aggregation": "mean of a medium's photos, sum of a template's media, normalised; "

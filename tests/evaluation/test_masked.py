@@ -198,6 +198,21 @@ def test_plain_photos_that_are_probes_alone_are_no_photos_of_the_masked_trials(p
     assert not {"accuracy_without_failures", "rank1_without_failures"} & report.metrics.keys()
 
 
+def test_plain_templates_that_are_probes_alone_are_not_counted_with_masks(people: Path, mouth: Embed):
+    plain = ijb(BENCHMARKS.create(f"lfw:root={people},aligned=arcface,resamples=0"))
+    folder = people.parent / "masked_kind_ijb"
+    benchmark = masked_benchmark(plain, masked="probe", mask_mesh="landmarks", mask_folder=folder)
+    rows, masked = embed_photos(benchmark, mouth).embeddings, benchmark.masked
+    assert masked.probes is not None
+    used = np.unique(np.concatenate([*masked.pairs[:2], masked.galleries[0].templates, masked.probes.templates]))
+    lost = np.zeros(len(rows), bool)
+    lost[np.setdiff1d(np.arange(len(rows)), used)[0]] = True  # each photo is a template
+    words = benchmark.score(rows, lost).protocol
+
+    assert words["photos"] == words["templates"] == len(used) < len(rows)
+    assert words["photos without a face"] == 0 and "failures" not in words
+
+
 def test_models_are_compared_on_masked_trials(people: Path, mouth: Embed):
     benchmark = made(people)
     found = outcome(benchmark, embed_photos(benchmark, mouth))
