@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import re
 import typing
 from collections.abc import Callable
@@ -78,4 +79,7 @@ def _made(factory: Callable[..., Any]) -> Any:
 
 
 def _text(value: Any) -> str:
+    """As it may be written in a spec string."""
+    if isinstance(value, tuple) and value and all(isinstance(each, str) for each in value):
+        return json.dumps(value, separators=(",", ":"))
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)

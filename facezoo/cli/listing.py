@@ -90,7 +90,7 @@ def list_parts(
         shared = [key for change in everywhere for key in change.options]
         print("\n".join(_block(card, shared) for card in found))
         for change in everywhere:
-            print(_block(change))
+            print(_block(change, named=False))
         return
     width = max((len(card.name) for card in found), default=0)
     for card in found:
@@ -116,14 +116,17 @@ def _line(card: Card, width: int = 18) -> str:
     return f"{card.name:{width}}  {textwrap.shorten(card.what, 100)}".rstrip()
 
 
-def _block(card: Card, shared: Sequence[str] = ()) -> str:
-    """A part on a few lines: name and what it does, formula, options but for those shared by all, presets, paper."""
+def _block(card: Card, shared: Sequence[str] = (), named: bool = True) -> str:
+    """A part on a few lines: name and what it does, formula, options but for those shared by all, presets, paper.
+
+    Options that any part takes have no name before them.
+    """
     own = {key: value for key, value in card.options.items() if key not in shared}
     options = ", ".join(f"{key}={value}" if value else key for key, value in own.items())
     rows = [
         _line(card),
         f"    {card.formula}" if card.formula else "",
-        f"    {card.name}:{options}" if options else "",
+        f"    {f'{card.name}:' if named else ''}{options}" if options else "",
         *(f"    {name} = {spec}" for name, spec in card.presets.items()),
         f"    {card.paper}" if card.paper else "",
     ]

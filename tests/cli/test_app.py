@@ -69,6 +69,12 @@ def test_list_shows_a_heads_formula_options_paper_and_presets(run):
     assert "    https://arxiv.org/abs/1801.09414\n" in out
 
 
+def test_list_shows_what_every_benchmark_takes_as_it_may_be_written(run):
+    out = run("list", "benchmarks")[1]
+    assert "any benchmark       With masked=probe" in out
+    assert '\n    masked=none, mask_templates=["surgical","n95","cloth","gaiter"], mask_pieces=16' in out
+
+
 NO_PAPER = {("distillation-losses", "cosine"), ("distillation-losses", "mse")}
 """That one embedding is to be another is nobody's idea."""
 
