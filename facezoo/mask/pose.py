@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from facezoo.mask.head import head
 from facezoo.types import FloatArray, InputError
@@ -101,7 +102,8 @@ def _inverse() -> FloatArray:
 
 def following(points: FloatArray) -> FloatArray:
     """(N, RANK) float32: how points (N, 3) in head coordinates follow what parts a mesh from the mean one."""
-    return (_kernel(points, head().points) @ _smooth()[0]).astype(np.float32)
+    with threadpool_limits(1, "blas"):  # last bits depend on the number of threads
+        return (_kernel(points, head().points) @ _smooth()[0]).astype(np.float32)
 
 
 @lru_cache(maxsize=1)
@@ -109,7 +111,8 @@ def _smooth() -> tuple[FloatArray, FloatArray]:
     """From the kernel of a point with the mesh to its share of each smooth deviation (468, RANK), and from the mesh's
     deviations to those (RANK, 468): together regression on the kernel."""
     points = head().points
-    values, vectors = np.linalg.eigh(_kernel(points, points))
+    with threadpool_limits(1, "blas"):  # with more the vectors have other signs and last bits
+        values, vectors = np.linalg.eigh(_kernel(points, points))
     values, vectors = values[-RANK:], vectors[:, -RANK:]
     return vectors / (values + STIFFNESS), vectors.T.copy()
 
