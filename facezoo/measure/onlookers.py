@@ -12,7 +12,7 @@ from torch.func import functional_call
 
 from facezoo.distillation.loss import Shape
 from facezoo.embedder import Embedder, OnnxEmbedder, TorchEmbedder
-from facezoo.measure.counts import Living, peak_bytes
+from facezoo.measure.counts import Living
 from facezoo.measure.onnx_graph import OnnxGraph
 from facezoo.modes.distillation import Distillation
 from facezoo.modes.gallery import GalleryNetwork
@@ -95,7 +95,10 @@ def _embedder_bytes(embed: Embedder, batch: int) -> int:
     if isinstance(embed, OnnxEmbedder):
         return OnnxGraph(embed.path, embed.contract.input_size, images).peak_bytes()
     assert isinstance(embed, TorchEmbedder)
-    return peak_bytes(embed.model.to("meta"), embed.contract.input_size, images)
+    look = Onlooker(embed.model, embed.contract.input_size, images).looking(torch.float32)
+    with Living() as living:
+        look()
+    return sum(map(_size, [*embed.model.parameters(), *embed.model.buffers()])) + living.most
 
 
 def map_loss_bytes(mode: nn.Module, batch: int) -> int:

@@ -104,6 +104,12 @@ def test_an_onnx_teacher_keeps_what_it_has_once_taken(teacher, tmp_path):
     assert found.activations == activation_bytes(BACKBONE, BATCH)
 
 
+def test_an_ensemble_that_teaches_is_counted_and_can_teach_still(teacher):
+    mode, found = taught(f'ensemble:models=["{teacher}","{teacher}"]', "cosine")
+    assert found.teacher >= 2 * size(load_model(teacher)[0])
+    assert {p.device.type for member in mode.teacher.embed.members for p in member.model.parameters()} == {"cpu"}
+
+
 def test_the_galleries_network_is_kept_and_looks_at_half_a_batch_at_a_time():
     plain = memory()[1]
     mode, found = memory(mode="semi_siamese:queue=8")
