@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 THUMBNAIL = 112
 """Longest side of a small picture, pixels."""
 
+WORDS = 4
+"""Spaces of a cell from which on it is a sentence."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -90,16 +93,21 @@ def facts(values: Mapping[str, Any]) -> Markup:
 
 
 def grid(rows: Sequence[Sequence[str]]) -> Markup:
-    """A table with a head row; columns of numbers are flush right."""
-    right = [column > 0 and numbers([row[column] for row in rows[1:]]) for column in range(len(rows[0]))]
+    """A table with a head row; columns of numbers are flush right, those of sentences are not squeezed."""
+    kinds = [_kind(place, [row[place] for row in rows[1:]]) for place in range(len(rows[0]))]
 
     def cells(row: Sequence[str], tag: str) -> Markup:
-        kinds = [' class="number"' if number else "" for number in right]
         return _joined(Markup(f"<{tag}{kind}>{{}}</{tag}>").format(unbroken(cell)) for kind, cell in zip(kinds, row))
 
     body = _joined(Markup("<tr>{}</tr>").format(cells(row, "td")) for row in rows[1:])
     table = "<div class='wide' tabindex='0'><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>"
     return Markup(table).format(cells(rows[0], "th"), body)
+
+
+def _kind(place: int, column: Sequence[str]) -> str:
+    if place > 0 and numbers(column):
+        return ' class="number"'
+    return ' class="words"' if any(cell.count(" ") >= WORDS for cell in column) else ""
 
 
 def figures(pictures: Iterable[Markup]) -> Markup:

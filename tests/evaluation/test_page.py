@@ -282,6 +282,12 @@ def test_a_perfect_model_has_figures_too():
         assert "svg" in figure_svg(figure, "x")
 
 
+def test_a_column_of_sentences_is_told_from_names_and_numbers():
+    text = grid([["photo", "cosine", "why"], ["ada/1.jpg", "0.98", "copies of one photo under two names"]])
+
+    assert "<td>ada" in text and '<td class="number">0.98' in text and '<td class="words">copies of' in text
+
+
 def test_the_parts_of_a_page_escape_text_and_keep_markup():
     image = np.zeros((300, 600, 3), np.uint8)
     body = facts({"a <b>": "c & d"}) + grid([["name", "x"], ["<i>", "1"]]) + faces([([picture(image, "y")], "<q>")])
