@@ -16,6 +16,9 @@ from facezoo.image import SUFFIXES, image_names
 from facezoo.registry import DATASETS
 from facezoo.types import InputError
 
+SHEET = "sheet.jpg"
+"""A contact sheet of the whole set, in its root."""
+
 
 @DATASETS.register(name="folder")
 class Folder(FileDataset):
@@ -23,7 +26,8 @@ class Folder(FileDataset):
 
     A file classes.txt in the root gives the order of the classes instead, one name on each line. Hidden files and
     folders are left out. Links are followed, so that a set can be made of links, except one to a folder that the link
-    itself lies in. Images directly in the root belong to nobody and are left out with a warning.
+    itself lies in. Images directly in the root belong to nobody and are left out with a warning, but for a contact sheet
+    (`sheet.jpg`), which `facezoo synth` writes.
 
     Args:
         root: the folder of identity folders.
@@ -55,7 +59,7 @@ class Folder(FileDataset):
         stray, empty = [], []
         for name in entries:
             if not (root / name).is_dir():
-                if Path(name).suffix.lower() in SUFFIXES:
+                if Path(name).suffix.lower() in SUFFIXES and name != SHEET:
                     stray.append(name)
                 continue
             images = [f"{name}/{image}" for image in image_names(root / name)]

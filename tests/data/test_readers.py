@@ -45,7 +45,8 @@ def test_a_folder_numbers_identities_in_sorted_order(root):
 
 
 def test_a_folder_reports_what_belongs_to_nobody(root, caplog):
-    write_image(root / "loose.jpg", np.zeros((8, 8, 3), np.uint8))
+    for name in ("loose.jpg", "sheet.jpg"):  # a contact sheet lies there on purpose
+        write_image(root / name, np.zeros((8, 8, 3), np.uint8))
     (root / "nobody").mkdir()
     (root / ".hidden").mkdir()
     (root / "readme.txt").touch()

@@ -18,6 +18,7 @@ import numpy as np
 import tomli_w
 
 from facezoo import progress
+from facezoo.data.folder import SHEET
 from facezoo.data.synthetic.head_model import CACHE_NAME, load_head
 from facezoo.data.synthetic.identity import make_identity
 from facezoo.data.synthetic.render import MAX_SIZE, project, render
@@ -253,4 +254,4 @@ def _write_sheet(out: Path, plan: Plan) -> None:
             row[image] = cv2.resize(photo, (SHEET_SIZE, SHEET_SIZE), interpolation=cv2.INTER_AREA)
     rows, columns = sheet.shape[:2]
     flat = sheet.transpose(0, 2, 1, 3, 4).reshape(rows * SHEET_SIZE, columns * SHEET_SIZE, 3)
-    write_image(out / "sheet.jpg", flat.astype(np.uint8), quality=90)
+    write_image(out / SHEET, flat.astype(np.uint8), quality=90)
