@@ -26,8 +26,8 @@ class Folder(FileDataset):
 
     A file classes.txt in the root gives the order of the classes instead, one name on each line. Hidden files and
     folders are left out. Links are followed, so that a set can be made of links, except one to a folder that the link
-    itself lies in. Images directly in the root belong to nobody and are left out with a warning, but for a contact sheet
-    (`sheet.jpg`), which `facezoo synth` writes.
+    itself lies in. Images directly in the root belong to nobody and are left out with a warning, but for
+    the contact sheet (`sheet.jpg`) that `facezoo synth` writes.
 
     Args:
         root: the folder of identity folders.
