@@ -117,18 +117,21 @@ class Tail:
         """What `take` needs of a block of scores; may be called in threads, before others are taken."""
         flat, found = scaled.ravel(), [np.empty(0, np.intp)]
         bins, histogram = np.empty(min(PIECE, flat.size), np.int16), np.zeros((BINS, 1), np.float32)
-        weighed = np.zeros(BINS)
+        weighed, first = np.zeros(BINS), self._first
         for start in range(0, flat.size, PIECE):
             piece = flat[start : start + PIECE]
             words = bins[: len(piece)]
             np.copyto(words, piece, casting="unsafe")  # cut towards 0
             cv2.calcHist([words.view(np.uint16)[None]], [0], None, [BINS], [0, BINS], histogram, accumulate=True)
-            found.append(np.flatnonzero(self._inside(piece)) + start)
+            if first:
+                found.append(np.flatnonzero(_inside(piece, first)) + start)
             if weights is not None:
                 counted = weights.ravel()[start : start + PIECE]
                 weighed += np.bincount(words.astype(np.intp) + BINS // 2, counted, BINS)
         counts = np.roll(histogram.ravel().astype(np.int64), BINS // 2)
         counts[0] = weighed[0] = 0  # what is not counted
+        if not first:  # the block's own border spares most of the first ones
+            found = [np.flatnonzero(_inside(flat, self._border(counts)))]
         places = np.concatenate(found)
         return Look(counts, counts if weights is None else weighed, places, flat[places])
 
@@ -136,27 +139,24 @@ class Tail:
         """Count a block that was looked at."""
         self.counts += look.counts
         self.weights += look.weights
-        above = np.cumsum(self.counts[::-1])[::-1]
-        self._first = int(np.count_nonzero(above > self.keep))
-        inside = self._inside(look.scaled)
+        self._first = self._border(self.counts)
+        inside = _inside(look.scaled, self._first)
         if inside.any():
             left, right = pairs(look.places[inside])
             self._held.append((look.scaled[inside], left.astype(np.int32), right.astype(np.int32)))
             if sum(len(part[0]) for part in self._held) > 2 * self.keep:
                 self._collect()
 
-    def _inside(self, scaled: FloatArray) -> NDArray[np.bool_]:
-        """Which scores lie in bins that are held."""
-        first = self._first - BINS // 2
-        # A bin above 0 begins at its number; those below reach from there to the next smaller number.
-        return scaled >= first if first > 0 else scaled > max(first, 1 - BINS // 2) - 1
+    def _border(self, counts: NDArray[np.int64]) -> int:
+        """The first of the bins that are held where `counts` (BINS,) lie in them."""
+        return int(np.count_nonzero(np.cumsum(counts[::-1])[::-1] > self.keep))
 
     def _collect(self) -> Held:
         """What is held as one part, without what has fallen out of the tail since."""
         none = np.empty(0, np.int32)
         kept: list[Held] = [(np.empty(0, np.float32), none, none)]
         for scaled, left, right in self._held:
-            inside = self._inside(scaled)
+            inside = _inside(scaled, self._first)
             kept.append((scaled[inside], left[inside], right[inside]))
         scaled, left, right = (np.concatenate(part) for part in zip(*kept, strict=True))
         self._held = [(scaled, left, right)]
@@ -179,6 +179,13 @@ class Tail:
     def restore(self, state: dict[str, NDArray]) -> None:
         self.counts, self.weights, self._first = state["counts"], state["weights"], int(state["first"])
         self._held = [(state["scaled"], state["left"], state["right"])]
+
+
+def _inside(scaled: FloatArray, first: int) -> NDArray[np.bool_]:
+    """Which scores lie in bin `first` or above."""
+    border = first - BINS // 2
+    # A bin above 0 begins at its number; those below reach from there to the next smaller number.
+    return scaled >= border if border > 0 else scaled > max(border, 1 - BINS // 2) - 1
 
 
 def cosines(embeddings: FloatArray, left: NDArray[np.integer], right: NDArray[np.integer]) -> FloatArray:
