@@ -92,7 +92,7 @@ def test_an_audit_names_who_is_in_both(run, faces, model, tmp_path, monkeypatch)
         (["filter", "{faces}", "o.txt", "--drop", "nowhere.txt"], "nowhere.txt: no such file"),
         (["split", "{faces}", "o", "--parts", 0.5, 0.6, "--by", "image"], "1 together"),
         (["stats", "nowhere"], "no such file or folder"),
-        (["apply", "{faces}", "nowhere.json", "o.txt"], "nowhere.json: cannot be read"),
+        (["apply", "{faces}", "nowhere.json", "o.txt"], "nowhere.json: no such file"),
         (["clean", "{faces}", "{model}", "o", "--shown", -1], "--shown is -1"),
         (["clean", "{faces}", "{model}", "{out}", "--outlier-precision", 2], "precision is 2"),
     ],

@@ -212,7 +212,7 @@ def test_masked_probes_are_scored_by_the_command(tree, mosaic, run):
         ("megaface:root={tree},facescrub_noise={tree}/mega_noise.txt", "names none"),
         ("megaface:root={tree},distractor_list={tree}/bad.json", "leaves the folder"),
         ("megaface:root={tree},facescrub_list={tree}/scrub_noise.txt", "not valid JSON"),
-        ("megaface:root={tree},facescrub_list={tree}", "cannot be read"),
+        ("megaface:root={tree},facescrub_list={tree}", "is a folder; name a file"),
         ("megaface:root={tree},facescrub_list={tree}/deep.json", "nested too deeply"),
         ("megaface:root={tree},facescrub_list={tree}/ids.json", "an entry for each of the 1 paths"),
         ("megaface:root={tree},seed=-1", "seed is -1"),
