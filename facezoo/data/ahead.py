@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from facezoo.data.workers import processors
+
 S = TypeVar("S")
 T = TypeVar("T")
 
-MAX_THREADS = 16
+THREADS = min(16, processors())
 
 
 def ahead(work: Callable[[S], T], items: Iterable[S], waiting: int = 128) -> Iterator[T]:
@@ -20,7 +21,7 @@ def ahead(work: Callable[[S], T], items: Iterable[S], waiting: int = 128) -> Ite
     What `work` raises is raised where its result would have come.
     """
     results: deque[Future[T]] = deque()
-    with ThreadPoolExecutor(min(MAX_THREADS, os.cpu_count() or 1), thread_name_prefix="facezoo-ahead") as pool:
+    with ThreadPoolExecutor(THREADS, thread_name_prefix="facezoo-ahead") as pool:
         try:
             for item in items:
                 results.append(pool.submit(work, item))

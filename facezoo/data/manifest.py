@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from facezoo.data.dataset import Dataset
 from facezoo.data.folder import folder_name
 from facezoo.data.mapped import KEPT
 from facezoo.data.opening import open_dataset
-from facezoo.data.workers import spread
+from facezoo.data.workers import processors, spread
 from facezoo.files import unreadable
 from facezoo.image import SUFFIXES
 from facezoo.types import InputError
@@ -182,7 +181,7 @@ def file_contents(files: Sequence[Path]) -> list[Contents]:
     Raises:
         InputError: one cannot be read.
     """
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, processors())) as pool:
         return list(pool.map(_contents, files))
 
 

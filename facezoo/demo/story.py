@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import time
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from facezoo import evaluation, zoo
 from facezoo.checkpoint import save_model
 from facezoo.config import Config, DataConfig, ModelConfig, OptimConfig, ScheduleConfig, TrainConfig, ValidationConfig
 from facezoo.data.synthetic import write_faces
+from facezoo.data.workers import processors
 from facezoo.demo.page import write_page
 from facezoo.embedder import load_embedder
 from facezoo.evaluation import Report
@@ -102,7 +102,7 @@ def run_demo(out: Path, identities: int = 150, images: int = 12, epochs: float =
 def _train(out: Path, identities: int, images: int, epochs: float, seed: int) -> Trained:
     log.info("1/5 rendering %d identities to train on and %d to test on", identities, identities // 3)
     faces, unseen = out / "faces", out / "unseen"
-    workers = os.cpu_count() or 1
+    workers = processors()
     write_faces(faces, identities, images, seed=seed, workers=workers)
     write_faces(unseen, identities // 3, images, seed=seed + 1, workers=workers)
 

@@ -177,17 +177,18 @@ def masked_photos(
             Piece(folder / f"{number:06d}", [(place, photos[place]) for place in places.tolist()])
             for number, places in _cut(chosen)
         ]
-        left = [piece for piece in pieces if not {str(number) for number, _ in piece.photos} <= piece.worn().keys()]
+        worn = {piece.folder: piece.worn() for piece in pieces}
+        left = [p for p in pieces if not {str(number) for number, _ in p.photos} <= worn[p.folder].keys()]
         missing = sum(len(piece.photos) for piece in left)
         with progress.bar(len(chosen), f"{what}: mask", "photo", len(chosen) - missing) as bar:
-            for _, drawn in spread(drawing, left, workers):
+            for piece, drawn in spread(drawing, left, workers):
+                worn[piece.folder] = piece.worn()
                 bar.update(drawn)
         found, bare = [], 0
         for piece in pieces:
-            worn = piece.worn()
             for number, photo in piece.photos:
                 found.append(replace(photo, name=f"masked/{photo.name}", source=piece.target(number)))
-                bare += not worn[str(number)]
+                bare += not worn[piece.folder][str(number)]
     return MaskedPhotos(found, bare)
 
 

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from facezoo import progress
-from facezoo.data.ahead import MAX_THREADS, ahead
-from facezoo.data.workers import processors
+from facezoo.data.ahead import THREADS, ahead
 from facezoo.evaluation.pair_counts import Equal, PairCounts, crossed_pairs, same_pairs
 from facezoo.evaluation.tails import BINS, STEPS, End, Look, Tail, check_state, cosines, load_state, save_state
 from facezoo.types import FloatArray, InputError
@@ -25,7 +24,7 @@ from facezoo.types import FloatArray, InputError
 PANEL, STRIP = 8192, 1024
 """Photos on either side that are read at once, and rows of one matrix product: 32 MB of scores."""
 
-WAITING = min(MAX_THREADS, processors()) + 1
+WAITING = THREADS + 1
 """Strips that are worked on or wait to be taken: one a thread, and one that is done."""
 
 SAVE_EVERY = 20.0

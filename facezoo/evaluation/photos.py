@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ import cv2
 import numpy as np
 
 from facezoo.align import TEMPLATES, align, recrop, shows
+from facezoo.data.workers import processors
 from facezoo.image import decode_image, read_image
 from facezoo.types import Contract, Crop, FloatArray, Image, InputError
 
@@ -116,7 +116,7 @@ class Crops:
     contract: Contract
     aligned: str | None = None
     locate: Locate | None = None
-    threads: int = field(default_factory=lambda: min(MAX_READERS, os.cpu_count() or 1))
+    threads: int = field(default_factory=lambda: min(MAX_READERS, processors()))
     ahead: int = 128
     tolerant: bool = False
 

@@ -13,24 +13,34 @@ from facezoo.types import Contract
 CONTRACT = 'name = "mosaic"\nembedding_dim = 192\nflip = false\n'
 
 
-@pytest.fixture(scope="module")
-def mosaic(tmp_path_factory):
-    """A folder with mosaic.onnx, which averages 14 x 14 blocks, and contract.toml."""
-    folder = tmp_path_factory.mktemp("work")
+@pytest.fixture(scope="session")
+def write_mosaic():
+    """Writes a model that averages blocks of `tall` x 14 pixels of crops (3, height, 112)."""
+    return _write_mosaic
+
+
+def _write_mosaic(path, height, tall):
     nodes = [
-        helper.make_node("AveragePool", ["crops"], ["pooled"], kernel_shape=[14, 14], strides=[14, 14]),
+        helper.make_node("AveragePool", ["crops"], ["pooled"], kernel_shape=[tall, 14], strides=[tall, 14]),
         helper.make_node("Flatten", ["pooled"], ["embedding"]),
     ]
     ends = [
-        helper.make_tensor_value_info("crops", TensorProto.FLOAT, ["batch", 3, 112, 112]),
-        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 192]),
+        helper.make_tensor_value_info("crops", TensorProto.FLOAT, ["batch", 3, height, 112]),
+        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 3 * height // tall * 8]),
     ]
     model = helper.make_model(
-        helper.make_graph(nodes, "mosaic", ends[:1], ends[1:]),
+        helper.make_graph(nodes, path.stem, ends[:1], ends[1:]),
         opset_imports=[helper.make_opsetid("", 13)],
         ir_version=8,
     )
-    onnx.save(model, str(folder / "mosaic.onnx"))
+    onnx.save(model, str(path))
+
+
+@pytest.fixture(scope="module")
+def mosaic(tmp_path_factory, write_mosaic):
+    """A folder with mosaic.onnx, which averages 14 x 14 blocks, and contract.toml."""
+    folder = tmp_path_factory.mktemp("work")
+    write_mosaic(folder / "mosaic.onnx", 112, 14)
     (folder / "contract.toml").write_text(CONTRACT)
     return folder
 

@@ -7,9 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
 
 from facezoo.config import ValidationConfig
 from facezoo.embedder import load_embedder
@@ -29,22 +27,9 @@ def spec(people: Path, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module")
-def upper(mosaic: Path) -> Path:
+def upper(mosaic: Path, write_mosaic) -> Path:
     """The model of the other tests on the upper half of the face; its contract lies beside it."""
-    nodes = [
-        helper.make_node("AveragePool", ["crops"], ["pooled"], kernel_shape=[10, 14], strides=[10, 14]),
-        helper.make_node("Flatten", ["pooled"], ["embedding"]),
-    ]
-    ends = [
-        helper.make_tensor_value_info("crops", TensorProto.FLOAT, ["batch", 3, 60, 112]),
-        helper.make_tensor_value_info("embedding", TensorProto.FLOAT, ["batch", 144]),
-    ]
-    model = helper.make_model(
-        helper.make_graph(nodes, "upper", ends[:1], ends[1:]),
-        opset_imports=[helper.make_opsetid("", 13)],
-        ir_version=8,
-    )
-    onnx.save(model, str(mosaic / "upper.onnx"))
+    write_mosaic(mosaic / "upper.onnx", 60, 10)
     (mosaic / "upper.toml").write_text(
         'name = "upper"\ninput_size = [60, 112]\ntemplate = "arcface-upper"\nembedding_dim = 144\nflip = false\n'
         "threshold = 0.5\n"
