@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
+from facezoo.data.ahead import THREADS, ahead
 from facezoo.types import FloatArray, InputError, unit
 
 BLOCK = 2048
 """Embeddings of the gallery in one matrix product."""
 
 PROBES = 4096
-"""Probes in one matrix product; with a block of the gallery 32 MB of scores."""
+"""Probes at a time."""
+
+STRIP = 512
+"""Probes in one matrix product; with a block of the gallery 4 MB of scores, which a processor still holds near."""
+
+WAITING = THREADS + 1
+"""Blocks that are worked on or wait to be taken: one a thread, and one that is done."""
 
 SPARE = 4
 """So many more than asked for are held by their float32 products, so that the exact order is found among them."""
@@ -26,8 +35,8 @@ SLACK = 1e-5
 CROWD = 256
 """Of more that are so close in one block none is scored again to find the largest."""
 
-EXACT = 1 << 13
-"""Scores computed again at a time."""
+EXACT = 1 << 9
+"""Scores computed again at a time: more would not be held near the processor."""
 
 Integers = NDArray[np.intp]
 
@@ -76,18 +85,20 @@ class Vectors:
             raise InputError("embeddings: some are not finite; the model or the feature file is damaged")
         return vectors if self.factor is None else vectors * self.factor[rows, None].astype(dtype)
 
-    def blocks(self, stops: Sequence[int] = ()) -> Iterator[tuple[int, int, FloatArray, Integers]]:
-        """First and last + 1 identity, unit vectors (n, D) float32, and where each identity's rows begin among them."""
+    def spans(self, stops: Sequence[int] = ()) -> Iterator[tuple[int, int]]:
+        """First and last + 1 identity of each block, in order; a block ends at each of the stops."""
         borders = {0, len(self), *stops}
         # An identity with many rows makes its block larger: it is never cut.
         borders.update(np.unique(np.searchsorted(self._ends, np.arange(0, len(self.rows), BLOCK))).tolist())
-        ordered = sorted(borders)
-        for start, stop in itertools.pairwise(ordered):
-            first = int(self._ends[start])
-            vectors, begins = self.read(slice(first, int(self._ends[stop]))), self._ends[start:stop] - first
-            if self.mean:
-                vectors, begins = unit(np.add.reduceat(vectors, begins)), np.arange(stop - start)
-            yield start, stop, vectors, begins
+        return itertools.pairwise(sorted(borders))
+
+    def block(self, start: int, stop: int) -> tuple[FloatArray, Integers]:
+        """Unit vectors (n, D) float32 of the identities, and where each one's rows begin among them."""
+        first = int(self._ends[start])
+        vectors, begins = self.read(slice(first, int(self._ends[stop]))), self._ends[start:stop] - first
+        if self.mean:
+            return unit(np.add.reduceat(vectors, begins)), np.arange(stop - start)
+        return vectors, begins
 
     def score(self, probes: FloatArray, places: Integers) -> FloatArray:
         """float64 scores (n,) of probes (n, D) with identities (n,): equal embeddings get equal scores."""
@@ -124,44 +135,74 @@ class Top(NamedTuple):
     places: Integers
 
 
+class Better(NamedTuple):
+    """The best of a block for the probes that it has anything better for: their numbers (n,), scores and places (n, w),
+    filled up with -inf."""
+
+    rows: Integers
+    scores: FloatArray
+    places: Integers
+
+
 def running_top(probes: Vectors, gallery: Vectors, k: int, sizes: Sequence[int]) -> list[Top]:
     """The k largest scores of each probe among the first `size` identities of the gallery, for each size.
 
-    Memory is that of one block, whatever the gallery; one pass serves all sizes.
+    Memory is that of a few blocks, whatever the gallery; one pass serves all sizes.
     """
     parts: list[list[Top]] = [[] for _ in sizes]
+    stops = [size for size in sizes if size < len(gallery)]
     for first in range(0, len(probes.rows), PROBES):
-        rows = slice(first, first + PROBES)
-        left = probes.read(rows)
+        left = probes.read(slice(first, first + PROBES))
         values = np.full((len(left), k + SPARE), -np.inf, np.float32)
         places = np.full((len(left), k + SPARE), -1, np.intp)
-        for start, stop, block, begins in gallery.blocks([size for size in sizes if size < len(gallery)]):
-            _merge(values, places, _products(left, block, begins), start)
-            for part, size in zip(parts, sizes):
-                if size == stop:
-                    part.append(_exact(probes, first, gallery, values, places, k, size))
+        # A block may be looked at before those ahead of it are merged: what it then finds too much is left out there.
+        spans = ((start, stop, values[:, -1].copy()) for start, stop in gallery.spans(stops))
+        # Each thread multiplies and looks for itself: threads of the product's own would wait for the looking.
+        with threadpool_limits(1, "blas"):
+            for stop, found in ahead(partial(_look, left, gallery, k + SPARE), spans, WAITING):
+                for better in found:
+                    _merge(values, places, better)
+                for part, size in zip(parts, sizes):
+                    if size == stop:
+                        part.append(_exact(probes, first, gallery, values, places, k, size))
     return [Top(*(np.concatenate(arrays) for arrays in zip(*part))) for part in parts]
 
 
-def _merge(values: FloatArray, places: Integers, scores: FloatArray, start: int) -> None:
-    """Put what exceeds a probe's smallest value in its place; after the first blocks few rows have any."""
-    k = values.shape[1]
-    better = np.flatnonzero(scores.max(axis=1) > values[:, -1])
-    for rows in np.array_split(better, -(-len(better) * scores.shape[1] // (PROBES * BLOCK // 8)) or 1):
-        found = scores[rows]
-        row, column = np.nonzero(found > values[rows, -1][:, None])
-        counts = np.bincount(row, minlength=len(rows))
-        width = int(counts.max(initial=0))
-        offset = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
-        both = np.full((len(rows), k + width), -np.inf, values.dtype)
-        whose = np.full((len(rows), k + width), -1, np.intp)
-        both[:, :k], whose[:, :k] = values[rows], places[rows]
-        both[row, k + offset], whose[row, k + offset] = found[row, column], start + column
-        if width > 4 * k:
-            kept = np.argpartition(both, -k, axis=1)[:, -k:]
-            both, whose = np.take_along_axis(both, kept, 1), np.take_along_axis(whose, kept, 1)
-        order = np.argsort(-both, axis=1, kind="stable")[:, :k]
-        values[rows], places[rows] = np.take_along_axis(both, order, 1), np.take_along_axis(whose, order, 1)
+def _look(left: FloatArray, gallery: Vectors, k: int, span: tuple[int, int, FloatArray]) -> tuple[int, list[Better]]:
+    """The end of a block, and for each strip of the probes the up to k scores above their lowest."""
+    start, stop, lowest = span
+    block, begins = gallery.block(start, stop)
+    found = []
+    for first in range(0, len(left), STRIP):
+        strip = slice(first, first + STRIP)
+        better = _better(_products(left[strip], block, begins), lowest[strip], k)
+        found.append(Better(better.rows + first, better.scores, better.places + start))
+    return stop, found
+
+
+def _better(scores: FloatArray, lowest: FloatArray, k: int) -> Better:
+    """The up to k largest of each probe's scores (P, N) that exceed its lowest (P,)."""
+    rows = np.flatnonzero(scores.max(axis=1) > lowest)  # after the first blocks few
+    found = scores[rows]
+    row, column = np.nonzero(found > lowest[rows, None])
+    counts = np.bincount(row, minlength=len(rows))
+    offset = np.arange(len(row)) - (np.cumsum(counts) - counts)[row]
+    values = np.full((len(rows), int(counts.max(initial=0))), -np.inf, scores.dtype)
+    places = np.zeros(values.shape, np.intp)
+    values[row, offset], places[row, offset] = found[row, column], column
+    if values.shape[1] > k:
+        kept = np.sort(np.argpartition(values, -k, axis=1)[:, -k:], axis=1)  # of equals the first comes first
+        values, places = np.take_along_axis(values, kept, 1), np.take_along_axis(places, kept, 1)
+    return Better(rows, values, places)
+
+
+def _merge(values: FloatArray, places: Integers, better: Better) -> None:
+    """Put what exceeds a probe's smallest value (P, k) in its place; what only fills up never does."""
+    rows = better.rows
+    both = np.concatenate([values[rows], better.scores], axis=1)
+    whose = np.concatenate([places[rows], better.places], axis=1)
+    order = np.argsort(-both, axis=1, kind="stable")[:, : values.shape[1]]
+    values[rows], places[rows] = np.take_along_axis(both, order, 1), np.take_along_axis(whose, order, 1)
 
 
 def _exact(
@@ -180,15 +221,16 @@ def _exact(
     left, lowest = probes.read(first + doubtful), (scores[doubtful, -1] - SLACK).astype(np.float32)
     crowded = np.zeros(len(doubtful), bool)
     exact, found = np.full((len(doubtful), k), -np.inf), np.full((len(doubtful), k), -1, np.intp)
-    for start, _, block, begins in gallery.blocks([size]):
+    for start, stop in gallery.spans([size]):
         if start >= size:
             break
-        products = _products(left, block, begins)
+        products = _products(left, *gallery.block(start, stop))
         crowded |= np.count_nonzero(products >= lowest[:, None], axis=1) > CROWD
         row, column = np.nonzero((products >= lowest[:, None]) & ~crowded[:, None])
         near = np.full(products.shape, -np.inf)
         near[row, column] = pair_scores(probes, first + doubtful[row], gallery, start + column)
-        _merge(exact, found, near, start)
+        better = _better(near, exact[:, -1], k)
+        _merge(exact, found, better._replace(places=better.places + start))
     scores[doubtful[~crowded]], whose[doubtful[~crowded]] = exact[~crowded], found[~crowded]
     return Top(scores, whose)
 
@@ -245,8 +287,8 @@ def _search(probes: Vectors, first: int, gallery: Vectors, mates: Integers) -> F
     low, high = (mate - SLACK).astype(np.float32), (mate + SLACK).astype(np.float32)
     above, tied = np.zeros(size, np.intp), np.zeros(size, np.intp)
     best, place = np.full(size, -np.inf, np.float32), np.full(size, -1, np.intp)
-    for start, stop, block, begins in gallery.blocks():
-        scores = _products(left, block, begins)
+    for start, stop in gallery.spans():
+        scores = _products(left, *gallery.block(start, stop))
         here = mated[(mates[mated] >= start) & (mates[mated] < stop)]
         scores[here, mates[here] - start] = -np.inf
         column = scores.argmax(axis=1)
