@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import tomli_w
 from pydantic import TypeAdapter, ValidationError
@@ -14,6 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 from facezoo.files import parse_toml, read_toml
 from facezoo.registry import LIST_WANTED
 from facezoo.types import InputError
+
+Amp: TypeAlias = Literal["off", "auto", "bf16", "fp16"]
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ class TrainConfig:
         epochs: passes over the data; fractions are allowed.
         seed: of weights, order and augmentation.
         device: `auto` takes a GPU where there is one.
-        amp: autocast of the backbone; fp16 brings a gradient scaler. The head stays float32.
+        amp: autocast of the backbone; fp16 brings a gradient scaler, `auto` is bf16 on a device that is fast in it and
+            off elsewhere. The head stays float32.
         channels_last: memory format of the convolutions.
         compile: torch.compile the backbone.
         threads: of torch on the CPU; 0 leaves its choice.
@@ -149,7 +152,7 @@ class TrainConfig:
     epochs: float = 20.0
     seed: int = 0
     device: str = "auto"
-    amp: Literal["off", "bf16", "fp16"] = "off"
+    amp: Amp = "off"
     channels_last: bool = True
     compile: bool = False
     threads: int = 0

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from facezoo import distributed
-from facezoo.config import Config
+from facezoo.config import Amp, Config
 from facezoo.data.dataset import Dataset
 from facezoo.data.opening import open_dataset
 from facezoo.data.problems import Problems
@@ -25,6 +25,7 @@ from facezoo.measure.counts import count
 from facezoo.measure.training import StepMemory, step_memory
 from facezoo.optim import lr_at, parameter_groups
 from facezoo.plan import check_metric, check_ranks, create_contract, create_mode, create_sampler, find_device, steps
+from facezoo.precision import find_precision, warn_if_slow
 from facezoo.registry import BACKBONES, BENCHMARKS, DATASETS, parse_spec
 from facezoo.types import InputError
 
@@ -34,6 +35,7 @@ COLUMNS, ROWS = 64, 6
 POINTS = 16 * COLUMNS
 """Steps, spread evenly over the run, whose learning rate is told."""
 
+PRECISIONS: dict[Amp, str] = {"off": "float32", "bf16": "bfloat16 autocast", "fp16": "float16 autocast"}
 
 SETS = {"nir_vis": 2}
 """Of datasets that always are several sets."""
@@ -136,7 +138,8 @@ def dry_run(config: Config, classes: int = 0, images: int = 0, processes: int = 
     Raises:
         InputError: a part of the config cannot be made.
     """
-    find_device(config.train.device)
+    device = find_device(config.train.device)
+    warn_if_slow(config.train.amp, device)
     processes = processes or distributed.ranks()
     if processes < 1:
         raise InputError(f"{processes} processes cannot train, give 1 or more")
@@ -158,6 +161,7 @@ def dry_run(config: Config, classes: int = 0, images: int = 0, processes: int = 
         "mode": f"{config.model.mode}: {_parts(mode)}",
         "steps": f"{total:,} ({per_epoch:,} an epoch) of {step:,} images",
         "processes": f"{processes}, {_share(config.data.batch_size, processes)} crops of a batch each",
+        "precision": PRECISIONS[find_precision(config.train.amp, device)],
         "memory": _memory(step_memory(mode, config, processes)),
         "validation": ", ".join(benchmark.name for benchmark in benchmarks) or "none",
     }

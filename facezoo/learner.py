@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any
@@ -17,7 +18,10 @@ from facezoo.config import Config
 from facezoo.data.loader import Batch
 from facezoo.modes.base import Mode
 from facezoo.optim import create_average, create_optimizer, lr_at, parameter_groups, set_lr
+from facezoo.precision import TYPES, find_precision
 from facezoo.state import join_state, own_rows, replicated_names, split_state
+
+log = logging.getLogger(__name__)
 
 
 class Learner:
@@ -39,8 +43,9 @@ class Learner:
             self.mode.to(memory_format=torch.channels_last)
         self.optimizer = create_optimizer(parameter_groups(self.mode, config.optim), config.optim)
         # Of several ranks one alone may meet an overflow, in its part of the centres: all of them must skip the step.
+        self.amp = find_precision(config.train.amp, device)
         scaler = torch.amp.GradScaler if distributed.ranks() == 1 else ShardedGradScaler
-        self.scaler = scaler(device.type, enabled=config.train.amp == "fp16")
+        self.scaler = scaler(device.type, enabled=self.amp == "fp16")
         if config.train.compile:
             self.backbone.compile()
         # Every rank has made the same network so far; from here on each draws its own dropout and its own samples.
@@ -103,7 +108,7 @@ class Learner:
         return images if self.config.train.channels_last else images.contiguous()
 
     def _autocast(self) -> Any:
-        kind = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(self.config.train.amp)
+        kind = TYPES.get(self.amp)
         return nullcontext() if kind is None else torch.autocast(self.device.type, dtype=kind)
 
     # -- state ---------------------------------------------------------------------------------------------
@@ -120,6 +125,7 @@ class Learner:
     def state(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """What all ranks have alike, and what belongs to this one: its class centres and its random state."""
         common, rows = split_state(self.mode, self.optimizer)
+        common["amp"] = self.amp
         common["scaler"] = self.scaler.state_dict()
         common["average"] = self.average.state if self.average else {}
         cuda = torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None
@@ -137,6 +143,8 @@ class Learner:
         """
         rows = own_rows(classes, parts, lambda part: read(part)["rows"])
         join_state(self.mode, self.optimizer, state, rows)
+        if state["amp"] != self.amp:
+            log.warning("train.amp: the run was in %s so far and goes on in %s on this device", state["amp"], self.amp)
         self.scaler.load_state_dict(state["scaler"])
         if self.average:
             self.average.state = {name: self._moved(tensor) for name, tensor in state["average"].items()}

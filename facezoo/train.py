@@ -20,9 +20,11 @@ from facezoo.data.loader import Batch, Order, Samples, create_loader
 from facezoo.data.opening import open_dataset
 from facezoo.data.transforms import create_transforms
 from facezoo.embedder import TorchEmbedder
+from facezoo.heap import kept_memory
 from facezoo.learner import Learner
 from facezoo.optim import NORM_BATCHES
 from facezoo.plan import check_ranks, create_contract, create_mode, create_sampler, find_device, steps
+from facezoo.precision import warn_if_slow
 from facezoo.run import RunFolder
 from facezoo.stopping import Stopping
 from facezoo.types import InputError
@@ -50,6 +52,7 @@ class Trainer:
         self.config = config
         self.device = find_device(config.train.device)
         check_ranks(config, distributed.ranks())
+        warn_if_slow(config.train.amp, self.device)
         if config.train.threads:
             torch.set_num_threads(config.train.threads)
         # Gradients that have all but vanished are denormal numbers, which a CPU multiplies many times slower.
@@ -128,7 +131,7 @@ class Trainer:
             KeyboardInterrupt, SystemExit: Ctrl-C or SIGTERM, once the step at hand is done and its state saved.
         """
         try:
-            with Stopping() as stopping:
+            with kept_memory(), Stopping() as stopping:
                 self._loop(stopping)
         finally:
             torch.set_flush_denormal(False)

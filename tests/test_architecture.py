@@ -14,12 +14,12 @@ PACKAGE = Path(__file__).parent.parent / "facezoo"
 # From the bottom up; a module may import its own level and those below.
 LEVELS = [
     {"types", "options", "registry", "cards", "files", "progress"},
-    {"align", "image", "distributed", "contract"},
+    {"align", "image", "distributed", "contract", "heap"},
     {"backbones", "networks", "heads", "distillation", "data", "mask", "optim", "zoo"}
     | {"config", "config_import", "recipes"},
     {"modes", "checkpoint", "evaluation"},
     {"gallery", "embedder"},
-    {"run", "plan", "state", "head_file", "teacher", "stopping"},
+    {"run", "plan", "state", "head_file", "teacher", "stopping", "precision"},
     {"learner"},
     {"train", "dry_run", "validation", "identities", "curation", "extract", "doctor"}
     | {"sdk", "export", "imports", "measure", "quality"},

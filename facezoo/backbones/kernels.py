@@ -36,9 +36,9 @@ class _PReLU(torch.autograd.Function):
         above = torch.ops.aten.threshold_backward(gradient, x, 0)
         below = gradient - above
         channels = slope.view(1, -1, *(1,) * (x.dim() - 2))
-        for_x = torch.addcmul(above, below, channels)
+        above.addcmul_(below, channels)  # in place: fresh memory costs more than the sum
         others = [d for d in range(x.dim()) if d != 1]
-        return for_x, (below * x).sum(others)
+        return above, below.mul_(x).sum(others)
 
 
 class StridedDepthwise(nn.Conv2d):

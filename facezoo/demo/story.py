@@ -114,7 +114,7 @@ def _train(out: Path, identities: int, images: int, epochs: float, seed: int) ->
         data=DataConfig(f"list:path={faces / 'train.txt'}", transforms=["flip", "affine"], batch_size=32, workers=1),
         optim=OptimConfig(lr=0.1),
         schedule=ScheduleConfig("cosine", warmup_epochs=1),
-        train=TrainConfig(epochs=epochs, seed=seed, amp="bf16", log_every=10),
+        train=TrainConfig(epochs=epochs, seed=seed, amp="auto", log_every=10),
         validation=ValidationConfig([spec], every_epochs=max(1.0, epochs / 4)),
     )
     run = out / "run"

@@ -16,6 +16,8 @@ from facezoo.heads.classifier import Classifier
 from facezoo.measure.counts import Living
 from facezoo.measure.onlookers import Onlooker, map_loss_bytes, onlookers, teacher_bytes
 from facezoo.modes.distillation import Distillation
+from facezoo.plan import find_device
+from facezoo.precision import find_precision
 from facezoo.registry import BACKBONES
 
 SAMPLES, COLUMNS, DIMENSIONS = 64, 4096, 8
@@ -65,7 +67,7 @@ def step_memory(mode: nn.Module, config: Config, processes: int = 1) -> StepMemo
     centres = {id(head.weight) for head in heads}
     rest = [parameter for parameter in mode.parameters() if id(parameter) not in centres]
     memories = _memories(config.optim)
-    half = config.train.amp != "off"
+    half = find_precision(config.train.amp, find_device(config.train.device)) != "off"
     weights = sum(map(_size, [*rest, *mode.buffers()])) + half * sum(map(_size, backbone.parameters())) // 2
     share = max(1, processes // distributed.ranks())
     averaged = config.optim.ema or config.optim.swa

@@ -12,6 +12,7 @@ from facezoo.types import InputError, unit
 def small_blocks(monkeypatch):
     """Several blocks of gallery and probes on data that can be seen through."""
     monkeypatch.setattr(ranks, "PROBES", 7)
+    monkeypatch.setattr(ranks, "STRIP", 3)
     monkeypatch.setattr(ranks, "EXACT", 16)
     monkeypatch.setattr(ranks, "BLOCK", 5)
 
