@@ -3,7 +3,8 @@
     python benchmarks/train_step.py --threads 2 --compile
 
 The forms take turns, so that what else the machine does meets all of them; of each the best step counts.
-`plain` is how the reference projects run it on a CPU: float32, NCHW, PyTorch's own layers.
+`plain` is how the reference projects run it on a CPU: float32, NCHW, PyTorch's own layers. `kept` keeps freed memory,
+as training does. A processor without bfloat16 instructions is spared those forms unless `--slow` asks for them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -18,6 +20,8 @@ from torch import nn
 
 from facezoo.backbones.kernels import PReLU, StridedDepthwise
 from facezoo.heads import create_head
+from facezoo.heap import kept_memory
+from facezoo.precision import is_fast
 from facezoo.registry import BACKBONES
 
 STOCK = {PReLU: nn.PReLU, StridedDepthwise: nn.Conv2d}
@@ -30,6 +34,7 @@ class Form:
     channels_last: bool = False
     stock: bool = False
     compiled: bool = False
+    kept: bool = False
     warm_up: float = 0.0
     seconds: list[float] = field(default_factory=list)
     cpu_seconds: list[float] = field(default_factory=list)
@@ -70,17 +75,22 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--compile", action="store_true", help="also the compiled form; compiling takes minutes")
+    parser.add_argument("--slow", action="store_true", help="bf16 also where the processor has no instructions for it")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
 
     forms = [
         Form("plain: fp32", stock=True),
         Form("fp32 channels_last", channels_last=True),
+        Form("fp32 channels_last kept", channels_last=True, kept=True),
         Form("bf16 channels_last, PyTorch's layers", low=True, channels_last=True, stock=True),
         Form("bf16 channels_last", low=True, channels_last=True),
+        Form("bf16 channels_last kept", low=True, channels_last=True, kept=True),
     ]
     if options.compile:
         forms.append(Form("bf16 channels_last compiled", low=True, channels_last=True, compiled=True))
+    if not (options.slow or is_fast("bf16", torch.device("cpu"))):
+        forms = [form for form in forms if not form.low]
     steps = []
     for form in forms:
         step = make_step(form, options.backbone, options.head, options.batch, options.classes)
@@ -90,10 +100,13 @@ def main() -> None:
         steps.append(step)
     for _ in range(options.rounds):
         for form, step in zip(forms, steps, strict=True):
-            begin, cpu = time.perf_counter(), time.process_time()
-            step()
-            form.seconds.append(time.perf_counter() - begin)
-            form.cpu_seconds.append(time.process_time() - cpu)
+            with kept_memory() if form.kept else nullcontext():
+                if form.kept:
+                    step()  # what is to be kept must have been taken once
+                begin, cpu = time.perf_counter(), time.process_time()
+                step()
+                form.seconds.append(time.perf_counter() - begin)
+                form.cpu_seconds.append(time.process_time() - cpu)
 
     print(f"{options.backbone} + {options.head}, batch {options.batch}, {options.threads} threads, {torch.__version__}")
     print(f"{'form':38} {'images/s':>9} {'ratio':>6} {'images/CPU s':>13} {'ratio':>6} {'first step s':>13}")

@@ -11,10 +11,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-TRIM_THRESHOLD, MMAP_MAX = -1, -4
+TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 """Parameters of mallopt, by their numbers in malloc.h."""
 
-DEFAULTS = {TRIM_THRESHOLD: 128 << 10, MMAP_MAX: 1 << 16}
+AFTER = {TRIM_THRESHOLD: 64 << 20, MMAP_THRESHOLD: 32 << 20, MMAP_MAX: 1 << 16}
+"""Where glibc's own adjustment ends, which stops once it was told anything."""
 
 
 @contextmanager
@@ -28,6 +29,6 @@ def kept_memory() -> Iterator[None]:
     try:
         yield
     finally:
-        for parameter, value in DEFAULTS.items():
+        for parameter, value in AFTER.items():
             libc.mallopt(parameter, value)
         libc.malloc_trim(0)
