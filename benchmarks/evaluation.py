@@ -121,7 +121,7 @@ def megaface_ours(folder):
 
 def megaface_product(folder):
     """The matrix product alone, in the same blocks."""
-    from facezoo.evaluation.ranks import BLOCK
+    from facezoo.evaluation.vectors import BLOCK
 
     features = np.load(folder / "megaface.npy", mmap_mode="r")
     probes = np.array(features[:PROBES])

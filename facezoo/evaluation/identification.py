@@ -24,9 +24,10 @@ from facezoo.evaluation.open_set import (
     identification_rates,
 )
 from facezoo.evaluation.photos import Photo, read_landmarks
-from facezoo.evaluation.ranks import Vectors, search
+from facezoo.evaluation.ranks import search
 from facezoo.evaluation.report import NO_FACE, Mistake, Report
 from facezoo.evaluation.score_curves import score_histogram
+from facezoo.evaluation.vectors import Vectors
 from facezoo.evaluation.verification import MISTAKES
 from facezoo.image import find_images
 from facezoo.registry import BENCHMARKS

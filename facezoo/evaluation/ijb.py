@@ -23,9 +23,10 @@ from facezoo.evaluation.open_set import (
     identification_tables,
 )
 from facezoo.evaluation.photos import Photo
-from facezoo.evaluation.ranks import Vectors, search
+from facezoo.evaluation.ranks import search
 from facezoo.evaluation.report import NO_FACE, Mistake, Report
 from facezoo.evaluation.template_verification import FprRule, verify_templates
+from facezoo.evaluation.vectors import Vectors
 from facezoo.evaluation.verification import MISTAKES
 from facezoo.types import FloatArray, InputError
 

@@ -13,8 +13,9 @@ from facezoo.evaluation.intervals import check_draws, trial_intervals
 from facezoo.evaluation.noise import JITTER, NOISE_WORDS, Noise, centred, distractor_factors
 from facezoo.evaluation.open_set import Ties, growth_table
 from facezoo.evaluation.photos import Photo
-from facezoo.evaluation.ranks import Top, Vectors, pair_scores, running_top
+from facezoo.evaluation.ranks import Top, running_top
 from facezoo.evaluation.report import NO_FACE, Mistake, Report
+from facezoo.evaluation.vectors import Vectors, pair_scores
 from facezoo.evaluation.verification import MISTAKES
 from facezoo.types import FloatArray, InputError
 

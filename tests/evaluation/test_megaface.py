@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 
 from facezoo.evaluation import megaface as module
-from facezoo.evaluation import ranks
+from facezoo.evaluation import vectors
 from facezoo.evaluation.megaface import MegaFace
 from facezoo.evaluation.noise import JITTER, PUSH, centred, distractor_factors, read_noise
 from facezoo.evaluation.photos import Photo
-from facezoo.evaluation.ranks import Vectors
+from facezoo.evaluation.vectors import Vectors
 from facezoo.image import write_image
 from facezoo.registry import BENCHMARKS
 from facezoo.types import InputError, unit
@@ -96,7 +96,7 @@ def test_blocks_and_memory_maps_change_nothing(tmp_path, monkeypatch):
     photos[:24] = unit(photos[:24] + 1.5 * unit(rng.normal(size=(6, 8)))[identity])
     stored = np.lib.format.open_memmap(tmp_path / "features.npy", "w+", np.float32, photos.shape)
     stored[:] = photos
-    monkeypatch.setattr(ranks, "BLOCK", 32)
+    monkeypatch.setattr(vectors, "BLOCK", 32)
     monkeypatch.setattr(module, "TRIALS", 10)
 
     report = made(identity, 300).score(np.load(tmp_path / "features.npy", mmap_mode="r"))

@@ -3,8 +3,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from facezoo.evaluation import ranks
-from facezoo.evaluation.ranks import Vectors, pair_scores, running_top, search
+from facezoo.evaluation import ranks, vectors
+from facezoo.evaluation.ranks import running_top, search
+from facezoo.evaluation.vectors import Vectors, pair_scores
 from facezoo.types import InputError, unit
 
 
@@ -13,16 +14,16 @@ def small_blocks(monkeypatch):
     """Several blocks of gallery and probes on data that can be seen through."""
     monkeypatch.setattr(ranks, "PROBES", 7)
     monkeypatch.setattr(ranks, "STRIP", 3)
-    monkeypatch.setattr(ranks, "EXACT", 16)
-    monkeypatch.setattr(ranks, "BLOCK", 5)
+    monkeypatch.setattr(vectors, "EXACT", 16)
+    monkeypatch.setattr(vectors, "BLOCK", 5)
 
 
-def vectors(rows, seed=0, dim=6):
+def drawn(rows, seed=0, dim=6):
     return np.random.default_rng(seed).normal(size=(rows, dim)).astype(np.float32)
 
 
 def test_the_largest_scores_are_those_of_the_full_matrix_for_any_size(small_blocks):
-    probes, gallery = vectors(20), vectors(53, 1)
+    probes, gallery = drawn(20), drawn(53, 1)
     full = unit(probes.astype(float)) @ unit(gallery.astype(float)).T
 
     tops = running_top(Vectors(probes), Vectors(gallery), 4, [2, 10, 53])
@@ -38,9 +39,9 @@ def test_the_largest_scores_are_those_of_the_full_matrix_for_any_size(small_bloc
 def test_the_largest_are_exact_where_products_in_float32_cannot_tell(small_blocks, copies):
     """Vectors that differ by less than float32 shows, and some that are equal."""
     generator = np.random.default_rng(0)
-    gallery = np.repeat(vectors(1, 2) + 1e-9 * generator.normal(size=(60 // copies, 6)), copies, axis=0)
-    gallery = generator.permutation(np.concatenate([gallery, vectors(20, 3)]))
-    probes = vectors(9, 1).astype(np.float64)
+    gallery = np.repeat(drawn(1, 2) + 1e-9 * generator.normal(size=(60 // copies, 6)), copies, axis=0)
+    gallery = generator.permutation(np.concatenate([gallery, drawn(20, 3)]))
+    probes = drawn(9, 1).astype(np.float64)
     full = (unit(probes)[:, None] * unit(gallery)[None]).sum(axis=2)
 
     tops = running_top(Vectors(probes), Vectors(gallery), 5, [12, 80])
@@ -53,14 +54,14 @@ def test_the_largest_are_exact_where_products_in_float32_cannot_tell(small_block
 
 def test_a_model_that_gives_one_embedding_is_ranked_all_the_same(monkeypatch):
     monkeypatch.setattr(ranks, "CROWD", 3)
-    top = running_top(Vectors(vectors(4, 1)), Vectors(np.repeat(vectors(1), 50, axis=0)), 2, [50])[0]
+    top = running_top(Vectors(drawn(4, 1)), Vectors(np.repeat(drawn(1), 50, axis=0)), 2, [50])[0]
     assert (top.scores[:, 0] == top.scores[:, 1]).all() and (top.places[:, 0] != top.places[:, 1]).all()
 
 
 def test_an_identity_can_have_the_mean_of_its_photos(small_blocks):
-    gallery, group = vectors(30, 1), np.sort(np.random.default_rng(3).integers(0, 8, 30))
+    gallery, group = drawn(30, 1), np.sort(np.random.default_rng(3).integers(0, 8, 30))
     group = np.unique(group, return_inverse=True)[1]
-    probes = vectors(12)
+    probes = drawn(12)
     means = unit(np.stack([unit(gallery[group == g].astype(float)).mean(axis=0) for g in range(group.max() + 1)]))
     full = unit(probes.astype(float)) @ means.T
 
@@ -74,10 +75,10 @@ def test_an_identity_can_have_the_mean_of_its_photos(small_blocks):
 
 
 def test_the_means_of_a_large_gallery_are_not_held(monkeypatch):
-    monkeypatch.setattr(ranks, "BLOCK", 256)
-    gallery = vectors(20_000, dim=64)
+    monkeypatch.setattr(vectors, "BLOCK", 256)
+    gallery = drawn(20_000, dim=64)
     tracemalloc.start()
-    search(Vectors(vectors(8, 1, 64)), Vectors(gallery, group=np.arange(20_000) // 2, mean=True), np.arange(8))
+    search(Vectors(drawn(8, 1, 64)), Vectors(gallery, group=np.arange(20_000) // 2, mean=True), np.arange(8))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < gallery.nbytes / 3
@@ -94,7 +95,7 @@ def test_rising_scores_do_not_lose_any(small_blocks):
 
 
 def test_ranks_are_those_of_the_full_matrix(small_blocks):
-    probes, gallery = vectors(30), vectors(41, 1)
+    probes, gallery = drawn(30), drawn(41, 1)
     mates = np.random.default_rng(2).integers(-1, 41, 30)
     full = unit(probes.astype(float)) @ unit(gallery.astype(float)).T
     others = full.copy()
@@ -111,17 +112,17 @@ def test_ranks_are_those_of_the_full_matrix(small_blocks):
 
 
 def test_equal_embeddings_tie_exactly_whatever_the_product_rounds(small_blocks):
-    gallery = np.repeat(vectors(1), 23, axis=0)
+    gallery = np.repeat(drawn(1), 23, axis=0)
 
-    found = search(Vectors(vectors(9, 1)), Vectors(gallery), np.full(9, 11))
+    found = search(Vectors(drawn(9, 1)), Vectors(gallery), np.full(9, 11))
 
     assert (found.tied == 22).all() and not found.above.any()
 
 
 def test_an_identity_with_several_photos_has_the_score_of_its_best(small_blocks):
-    gallery, group = vectors(30, 1), np.sort(np.random.default_rng(3).integers(0, 8, 30))
+    gallery, group = drawn(30, 1), np.sort(np.random.default_rng(3).integers(0, 8, 30))
     group = np.unique(group, return_inverse=True)[1]
-    probes = vectors(12)
+    probes = drawn(12)
     full = unit(probes.astype(float)) @ unit(gallery.astype(float)).T
     best = np.stack([full[:, group == g].max(axis=1) for g in range(group.max() + 1)], axis=1)
 
@@ -134,9 +135,9 @@ def test_an_identity_with_several_photos_has_the_score_of_its_best(small_blocks)
 
 
 def test_rows_in_any_order_and_a_factor_are_respected(small_blocks):
-    gallery = vectors(20, 1)
+    gallery = drawn(20, 1)
     rows, factor = np.array([0, 2, 1, 3, 9, 8]), np.array([1, 0, 1, 0.5, 1, 1])
-    probes = vectors(3)
+    probes = drawn(3)
 
     scores = pair_scores(
         Vectors(probes), np.repeat(np.arange(3), 6), Vectors(gallery, rows, factor=factor), np.tile(np.arange(6), 3)
@@ -150,8 +151,8 @@ def test_rows_in_any_order_and_a_factor_are_respected(small_blocks):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_embeddings_that_are_not_finite_are_refused(value):
-    broken = vectors(5)
+    broken = drawn(5)
     broken[3, 2] = value
 
     with pytest.raises(InputError, match="not finite"):
-        search(Vectors(vectors(2)), Vectors(broken), np.array([0, 1]))
+        search(Vectors(drawn(2)), Vectors(broken), np.array([0, 1]))
