@@ -226,6 +226,10 @@ class Config:
             raise InputError(f"optim.ema is {self.optim.ema}, it must be in [0, 1)")
         if self.optim.swa and self.optim.ema:
             raise InputError("optim.swa and optim.ema are two averages of the weights, give one")
+        if self.optim.swa and self.train.epochs < 2:
+            raise InputError(
+                f"optim.swa averages the weights of two epochs at least, and train.epochs is {self.train.epochs:g}"
+            )
         if self.optim.swa and self.optim.swa > self.train.epochs - 1:
             raise InputError(
                 f"optim.swa is {self.optim.swa}, it must be at most {self.train.epochs - 1:g}: of train.epochs = "

@@ -143,8 +143,9 @@ class Learner:
         """
         rows = own_rows(classes, parts, lambda part: read(part)["rows"])
         join_state(self.mode, self.optimizer, state, rows)
-        if state["amp"] != self.amp:
-            log.warning("train.amp: the run was in %s so far and goes on in %s on this device", state["amp"], self.amp)
+        before = state.get("amp", self.amp)  # states of the first version have none
+        if before != self.amp:
+            log.warning("train.amp: the run was in %s so far and goes on in %s on this device", before, self.amp)
         self.scaler.load_state_dict(state["scaler"])
         if self.average:
             self.average.state = {name: self._moved(tensor) for name, tensor in state["average"].items()}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from facezoo import distributed
 from facezoo.align import shows, template_points
@@ -54,7 +55,9 @@ def create_sampler(config: Config, data: Dataset, mode: Any) -> Sampler:
         raise InputError(f"data.sampler: {spec!r} does not take the weights of the data; write shuffle, or no weights")
     sampler = SAMPLERS.create_for(spec, **given)
     mode.check_order(lambda: torch.as_tensor(data.labels[sampler.epoch(0)[: sampler.size // sampler.batches]]))
-    if mode.own_negatives and not SAMPLERS.option(spec, "exclude") and distributed.is_first():
+    if config.data.batch_size == 1 and any(isinstance(part, _BatchNorm) for part in mode.backbone.modules()):
+        raise InputError("data.batch_size is 1, it must be at least 2: BatchNorm has no statistics of one crop")
+    if mode.own_negatives and (SAMPLERS.option(spec, "exclude") or 0) < mode.queue and distributed.is_first():
         log.warning(
             "data.sampler: %s lets an identity come again while it is in the queue, and its own prototypes count as "
             "negatives; write exclude=%d, or mask_duplicates=true in model.mode",

@@ -79,7 +79,7 @@ class RunFolder:
         if not self.state_file.exists():
             return None
         state = torch.load(self.state_file, map_location="cpu", weights_only=True)
-        if not {"parts", "average", "amp"} <= state.keys():
+        if not {"parts", "average"} <= state.keys():
             raise InputError(f"{self.state_file}: written by an earlier version of facezoo; choose another folder")
         return state
 

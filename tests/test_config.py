@@ -65,6 +65,7 @@ def test_the_resolved_config_reads_back_equal(toml, tmp_path):
         ({"optim.name": "adamw", "optim.momentum": "0.5"}, "with sgd only"),
         ({"schedule.milestones": "[3.0]"}, "with step only: schedule.name is cosine"),
         ({"schedule.gamma": "0.5"}, "with step only"),
+        ({"optim.swa": "0.5", "train.epochs": "1"}, "of two epochs at least, and train.epochs is 1"),
         ({"schedule.name": "step"}, "step, which needs schedule.milestones"),
         ({"schedule.power": "2.0"}, "with polynomial only"),
         (

@@ -43,6 +43,7 @@ def plan(faces, section=None, key=None, value=None):
         ("data", "sampler", "nothing", "unknown sampler"),
         ("data", "sampler", "identities:each=5", "does not divide a batch of 6"),
         ("model", "mode", "semi_siamese:queue=4", r"two of each identity; write data\.sampler = 'pairs:exclude=4'"),
+        ("data", "batch_size", 1, "batch_size is 1, it must be at least 2: BatchNorm"),
         ("data", "template", "nothing", "unknown alignment template"),
         ("data", "transforms", ["flipp"], "unknown transform"),
         ("train", "device", "gpu", "device is 'gpu'"),

@@ -36,8 +36,10 @@ class _PReLU(torch.autograd.Function):
         above = torch.ops.aten.threshold_backward(gradient, x, 0)
         below = gradient - above
         channels = slope.view(1, -1, *(1,) * (x.dim() - 2))
-        above.addcmul_(below, channels)  # in place: fresh memory costs more than the sum
         others = [d for d in range(x.dim()) if d != 1]
+        if torch.is_grad_enabled():  # to be differentiated again
+            return torch.addcmul(above, below, channels), (below * x).sum(others)
+        above.addcmul_(below, channels)  # in place: fresh memory costs more than the sum
         return above, below.mul_(x).sum(others)
 
 

@@ -81,3 +81,10 @@ def test_a_frozen_slope_and_a_first_layer_need_no_gradient():
     layer(x).sum().backward()
     assert x.grad is not None and layer.weight.grad is None
     StridedDepthwise(4, 3).bfloat16()(torch.randn(2, 4, 6, 6).bfloat16()).sum().backward()
+
+
+def test_a_gradient_of_prelu_can_be_differentiated():
+    layer = PReLU(3).double()
+    x = torch.randn(2, 3, 4, 4, dtype=torch.float64, requires_grad=True)
+
+    assert torch.autograd.gradgradcheck(layer, (x,))

@@ -64,6 +64,11 @@ def test_nobody_is_in_the_queue_when_he_comes_again(faces, tmp_path, caplog):
     assert not any(before) and not any(after)
 
 
+def test_less_than_the_queue_is_too_little(faces, tmp_path, caplog):
+    Trainer(config(faces, f"pairs:exclude={QUEUE - 2}"), tmp_path).folder.close()
+    assert f"count as negatives; write exclude={QUEUE}" in caplog.text
+
+
 def test_without_exclude_somebody_is(faces, tmp_path, caplog):
     trainer = Trainer(config(faces, "pairs"), tmp_path)
     assert f"count as negatives; write exclude={QUEUE}, or mask_duplicates=true" in caplog.text
