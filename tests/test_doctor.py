@@ -234,6 +234,8 @@ def test_the_command_names_the_entry_and_writes_a_copy(mosaic_model, run, tmp_pa
     assert load_embedder(fixed).contract.color == "rgb"
     code, out, _ = run("doctor", fixed, f"folder:root={root},aligned=arcface")
     assert "The contract is right" in out
+    code, out, _ = run("doctor", model, f"folder:root={root},aligned=arcface", "--pairs", 6)
+    assert "doubt" in out or "should say" in out
     code, out, _ = run("doctor", fixed)
     assert "not looked at without photos" in out
 

@@ -97,7 +97,21 @@ def _print(found: Diagnosis, compared: bool) -> None:
         for key, (old, new) in found.changes.items():
             print(f"  {key} = {_toml(new)}  # not {_toml(old)}")
     elif compared:
-        print("The contract is right: no change of it separates these pairs better.")
+        print(_unchanged([variant for variants in found.rounds for variant in variants if variant.entry]))
+
+
+def _unchanged(tried: list[Variant]) -> str:
+    """What can be said where no change was better beyond doubt."""
+    from facezoo.doctor.contract import MATERIAL
+
+    doubtful = [variant for variant in tried if variant.gain > MATERIAL]
+    if not doubtful:
+        return "The contract is right: no change of it separates these pairs better."
+    best = max(doubtful, key=lambda variant: variant.gain / max(variant.deviation, 1e-9))
+    return (
+        f"No change of the contract is better beyond doubt, but {best.entry} = {best.value} gains "
+        f"{100 * best.gain:.1f} % +- {200 * best.deviation:.1f}: more pairs (--pairs) would tell."
+    )
 
 
 def _row(variant: Variant) -> list[str]:

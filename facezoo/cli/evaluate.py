@@ -12,6 +12,11 @@ NOTES = (
     "masks",
     "pair list",
     "pairs dropped",
+    "unreadable photos",
+    "pairs of a photo with itself",
+    "pairs listed again",
+    "pairs listed as both",
+    "open set",
     "pairs without a comparison",
     "accuracy without a model",
     "at the model's threshold",
@@ -82,9 +87,9 @@ def evaluate(
         return
     print(evaluation.table(reports))
     for report in reports:
-        for note in NOTES:
-            if note in report.protocol:
-                print(f"{report.name}: {note}: {report.protocol[note]}")
+        for note, words in report.protocol.items():
+            if note in NOTES or str(words).startswith("not measurable"):
+                print(f"{report.name}: {note}: {words}")
         for title, rows in report.tables.items():
             print(f"\n{report.name}: {title}")
             print(aligned_columns(shown_table(title, rows)))

@@ -25,7 +25,15 @@ from facezoo.evaluation.feature_file import (
     names_digest,
 )
 from facezoo.evaluation.photos import Locate, Photo
-from facezoo.evaluation.run import Benchmark, Embed, Embedded, alignment_words, embed_photos, needs_locate
+from facezoo.evaluation.run import (
+    Benchmark,
+    Embed,
+    Embedded,
+    alignment_words,
+    embed_photos,
+    needs_locate,
+    unreadable_words,
+)
 from facezoo.types import Contract, Crop, FloatArray, InputError
 
 
@@ -49,7 +57,8 @@ class Features:
     def __call__(self, benchmark: Benchmark, embed: Embed, locate: Locate | None = None) -> Embedded:
         path = self.folder / self._key(benchmark, embed.contract)
         if is_features(path) and (kept := FeatureFile(path)).complete:
-            return Embedded(kept.embeddings, kept.failed, kept.header.resized)
+            words = unreadable_words(int((kept.state == UNREADABLE).sum()))
+            return Embedded(kept.embeddings, kept.failed, kept.header.resized, words=words)
         found = embed_photos(benchmark, embed, locate)
         names = [photo.name for photo in benchmark.photos]
         header = Header(
@@ -61,7 +70,9 @@ class Features:
             resized=found.resized,
         )
         begin(path, header, names)
-        FeatureWriter(path).write(0, found.embeddings, np.where(found.failed, NO_FACE, DONE).astype(np.uint8))
+        state = np.where(found.failed, NO_FACE, DONE).astype(np.uint8)
+        state[found.unreadable] = UNREADABLE
+        FeatureWriter(path).write(0, found.embeddings, state)
         return found
 
     def _key(self, benchmark: Benchmark, contract: Contract) -> str:
@@ -142,6 +153,5 @@ class Stored:
             "alignment": header.alignment,
             "embeddings": f"read from {file.folder.name}, extracted by facezoo {header.version} as {header.dtype}",
         }
-        if unreadable := int((file.state[at] == UNREADABLE).sum()):
-            words["unreadable photos"] = f"{unreadable}, counted as photos without a face"
+        words |= unreadable_words(int((file.state[at] == UNREADABLE).sum()))
         return Embedded(rows, file.failed[at], header.resized, words=words)

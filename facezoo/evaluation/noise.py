@@ -78,15 +78,16 @@ def bare(name: str) -> str:
 def centred(
     embeddings: FloatArray, identity: NDArray[np.intp], noisy: NDArray[np.bool_], jitter: float = 0.0, seed: int = 0
 ) -> FloatArray:
-    """Unit vectors (N, D), float64, in which a noisy photo (N,) stands at the centre of its person's clean ones.
+    """Embeddings (N, D), float64, in which a noisy photo (N,) stands at the centre of its person's clean ones.
 
-    The centre is the normalised sum of normalised embeddings; without a clean photo it is a zero vector.
+    All others stay as they are, so that what ties with a distractor does so still. The centre is the normalised sum of
+    normalised embeddings; without a clean photo it is a zero vector.
 
     Args:
         jitter: uniform noise of this size is added to each coordinate of a centre, as insightface does.
         seed: of that noise.
     """
-    vectors = unit(embeddings.astype(np.float64))
+    vectors = embeddings.astype(np.float64)
     clean = np.flatnonzero(~noisy)
     ids, centres = aggregate(embeddings, identity[clean], photo=clean)
     for photo in np.flatnonzero(noisy):

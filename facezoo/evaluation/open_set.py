@@ -95,6 +95,7 @@ class Searches:
         possible = compared & (left >= drawn)
         kept = left[possible]
         chance = gammaln(kept + 1) - gammaln(kept - drawn + 1) - gammaln(others + 1) + gammaln(others - drawn + 1)
+        chance[kept == others] = 0  # nobody is ahead: not the rounding of four large numbers
         return float(np.exp(chance).sum() / max(1, self.mated.sum()))
 
 

@@ -27,7 +27,7 @@ from facezoo.evaluation.report import (
 )
 from facezoo.evaluation.run import Benchmark
 from facezoo.files import write_text
-from facezoo.types import Contract
+from facezoo.types import Contract, InputError
 
 Pictures: TypeAlias = Callable[[str], Markup | None]
 """The face in a photo, by the photo's name; None where it cannot be shown."""
@@ -120,7 +120,7 @@ def _no_picture(name: str) -> None:
 def crops_of(benchmark: Benchmark, contract: Contract | None, locate: Locate | None = None) -> Pictures:
     """Gives the crop that the model saw of each photo; the whole photo where no face is known.
 
-    Without a contract the crops of the default one. Photos that are not there any more are not shown.
+    Without a contract the crops of the default one. Photos that are not there any more or cannot be read are not shown.
     """
     photos = {photo.name: photo for photo in reversed(benchmark.photos)}  # the first of a name
     crops = Crops((), contract or Contract(template=benchmark.aligned or "arcface"), benchmark.aligned, locate)
@@ -129,8 +129,11 @@ def crops_of(benchmark: Benchmark, contract: Contract | None, locate: Locate | N
         photo = photos.get(name)
         if photo is None or (isinstance(photo.source, Path) and not photo.source.is_file()):
             return None
-        crop = crops.crop(photo)
-        return picture(photo.read() if crop is None else crop, name)
+        try:
+            crop = crops.crop(photo)
+            return picture(photo.read() if crop is None else crop, name)
+        except InputError:  # it cannot be read: the protocol counts such photos
+            return None
 
     return shown
 

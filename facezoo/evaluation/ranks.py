@@ -160,7 +160,7 @@ class Found(NamedTuple):
         mate: score of the probe's own identity; -inf where the gallery has none.
         above: how many other identities score higher than the mate; all where there is no mate.
         tied: how many others score the same.
-        best: the highest score of another identity; -inf if there is none.
+        best: the highest score of another identity, as far as float32 tells them apart; -inf if there is none.
         place: whose it is; -1 if there is none.
     """
 

@@ -215,8 +215,12 @@ def show_interval(metric: str, interval: Interval | None) -> str:
 
 
 NO_FACE = "photos without a face"
+UNREADABLE = "unreadable photos"
+WITH_ITSELF = "pairs of a photo with itself"
+LISTED_AGAIN = "pairs listed again"
+LISTED_AS_BOTH = "pairs listed as both"
 RECOMMENDED = "recommended"
-"""Keys of the protocol; the second is a sentence on the metric `threshold`."""
+"""Keys of the protocol; the last is a sentence on the metric `threshold`."""
 
 COLUMNS = (
     "accuracy",

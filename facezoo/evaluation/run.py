@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,11 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facezoo import progress
+from facezoo.data.problems import Finding
 from facezoo.evaluation.digests import list_digest, photos_digest
 from facezoo.evaluation.photos import Crops, Locate, Photo
-from facezoo.evaluation.report import Report, Speed, shown_cosine
+from facezoo.evaluation.report import UNREADABLE, Report, Speed, shown_cosine
 from facezoo.evaluation.verification import Verification
 from facezoo.types import Contract, Crop, FloatArray, InputError
+
+log = logging.getLogger(__name__)
 
 AT_THRESHOLD = "at the model's threshold"
 """Key of the protocol: what the contract's threshold, which was set elsewhere, does on this benchmark."""
@@ -65,7 +69,8 @@ class Embedded:
         failed: (N,), the photos without a face.
         resized: how many crops did not have the model's size.
         speed: None if the embeddings were not computed now.
-        words: of the protocol, where they were made elsewhere.
+        words: of the protocol, where they were made elsewhere or photos cannot be read.
+        unreadable: places of such photos, which are among the failed ones.
     """
 
     embeddings: FloatArray
@@ -73,6 +78,12 @@ class Embedded:
     resized: int = 0
     speed: Speed | None = None
     words: Mapping[str, str] = field(default_factory=dict)
+    unreadable: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
+
+
+def unreadable_words(count: int) -> dict[str, str]:
+    """Of the protocol."""
+    return {UNREADABLE: f"{count:,}, counted as photos without a face"} if count else {}
 
 
 def embed_photos(benchmark: Benchmark, embed: Embed, locate: Locate | None = None, *, empty: bool = False) -> Embedded:
@@ -82,7 +93,8 @@ def embed_photos(benchmark: Benchmark, embed: Embed, locate: Locate | None = Non
         empty: allow that there is no face at all, as may be in a part of a benchmark.
 
     Raises:
-        InputError: raw photos without landmarks and no `locate`, crops of another template, or no face at all.
+        InputError: raw photos without landmarks and no `locate`, crops of another template, or no face at all. A photo
+            that cannot be read counts as one without a face, with a warning.
     """
     if embed.contract.flip and len(benchmark.photos) and benchmark.photos[-1].mirrored:
         raise InputError(
@@ -95,14 +107,20 @@ def embed_photos(benchmark: Benchmark, embed: Embed, locate: Locate | None = Non
             f"{benchmark.name}: raw photos without landmarks; give landmarks=FILE.csv or a detector (locate)"
         )
     start = time.perf_counter()
-    crops = Crops(benchmark.photos, embed.contract, benchmark.aligned, locate if detects else None)
+    crops = Crops(benchmark.photos, embed.contract, benchmark.aligned, locate if detects else None, tolerant=True)
     found = np.asarray(embed(_tracked(crops, benchmark.name)))
+    unreadable = Finding.of(crops.unreadable.values())
     if crops.failed.all() and not empty:
-        raise InputError(f"{benchmark.name}: no photo has a face")
+        raise InputError(
+            f"{benchmark.name}: no photo has a face" + (f"; unreadable: {unreadable}" if unreadable.count else "")
+        )
+    if unreadable.count:
+        log.warning("%s: unreadable photos, counted as photos without a face: %s", benchmark.name, unreadable)
     embeddings = np.zeros((len(benchmark.photos), found.shape[1]), np.float32)
     embeddings[~crops.failed] = found
     speed = Speed(len(benchmark.photos), time.perf_counter() - start)
-    return Embedded(embeddings, crops.failed.copy(), crops.resized, speed)
+    places = np.array(sorted(crops.unreadable), np.intp)
+    return Embedded(embeddings, crops.failed.copy(), crops.resized, speed, unreadable_words(len(places)), places)
 
 
 def with_landmarks(benchmark: Verification, locate: Locate) -> Verification:

@@ -13,10 +13,25 @@ from facezoo.evaluation.fairness import between
 from facezoo.evaluation.intervals import independent_trials
 from facezoo.evaluation.metrics import Tally
 from facezoo.evaluation.photos import Photo
-from facezoo.evaluation.report import Mistake, Report
+from facezoo.evaluation.report import LISTED_AGAIN, LISTED_AS_BOTH, WITH_ITSELF, Mistake, Report
+from facezoo.evaluation.template_pairs import listed_again
 from facezoo.types import FloatArray
 
 POINTS = 400
+
+
+def odd_pairs(
+    left: NDArray[np.intp], right: NDArray[np.intp], same: NDArray[np.bool_], photos: int
+) -> dict[str, str | int]:
+    """Words of a protocol on what a list of pairs (P,) of so many photos should not have."""
+    words: dict[str, str | int] = {}
+    if own := int(np.count_nonzero(left == right)):
+        words[WITH_ITSELF] = f"{own:,}: they count as any other, and no model fails them"
+    if again := listed_again(left, right, photos):
+        words[LISTED_AGAIN] = f"{again:,}: a pair counts as often as it is listed, in either order"
+        if both := again - sum(listed_again(left[kind], right[kind], photos) for kind in (same, ~same)):
+            words[LISTED_AS_BOTH] = f"{both:,} as genuine and as impostor: one of the two is wrong"
+    return words
 
 
 @dataclass(frozen=True, eq=False)

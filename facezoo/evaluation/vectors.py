@@ -58,7 +58,8 @@ class Vectors:
         else:
             taken = self.embeddings[which]
         with np.errstate(invalid="ignore"):  # of infinite ones, which are refused
-            vectors = unit(np.asarray(taken, dtype))
+            # Rows that lie in another order are added in another order: equal ones would not tie.
+            vectors = unit(np.ascontiguousarray(taken, dtype))
         if not np.isfinite(vectors).all():
             raise InputError("embeddings: some are not finite; the model or the feature file is damaged")
         return vectors if self.factor is None else vectors * self.factor[rows, None].astype(dtype)

@@ -29,7 +29,7 @@ from facezoo.evaluation.metrics import Sorted, Tally, auc, eer, min_dcf, score_s
 from facezoo.evaluation.photos import Photo
 from facezoo.evaluation.report import NO_FACE, Interval, Report
 from facezoo.evaluation.score_curves import roc_corners, score_histogram
-from facezoo.evaluation.scored_pairs import Part, listed_pairs, pair_mistakes
+from facezoo.evaluation.scored_pairs import Part, listed_pairs, odd_pairs, pair_mistakes
 from facezoo.types import FloatArray, InputError, unit
 
 ThresholdRule: TypeAlias = Literal["exact", "fxz_grid", "if_grid"]
@@ -257,7 +257,8 @@ class Verification:
             words["pairs without a comparison"] = (
                 f"{int(np.isinf(scores).sum())}: never accepted, so a genuine one is a false non-match"
             )
-        return {**words, **self.notes}
+        photos = int(used[-1]) + 1
+        return {**words, **odd_pairs(self.left, self.right, np.asarray(self.same, bool), photos), **self.notes}
 
 
 def pair_measure(

@@ -235,3 +235,22 @@ def test_mistakes_name_the_probe_and_the_distractor_in_its_way():
 
     assert (report.mistakes[0].left, report.mistakes[0].right) == ("a1", "stranger")
     assert module.MISTAKES >= len(report.mistakes) == 2
+
+
+@pytest.mark.parametrize("noise", ["drop", "centre", "zero", "push"])
+def test_one_noisy_photo_unties_no_other(noise):
+    """Every photo lies among the distractors: its mate, a copy of the photo's person, ties with it exactly."""
+    rng = np.random.default_rng(0)
+    people = rng.normal(size=(100, 32)).astype(np.float32)
+    photos, identity = np.repeat(people, 2, axis=0), np.repeat(np.arange(100), 2)
+    noisy = np.zeros(200 + 100, bool)
+    noisy[0] = True
+
+    rates = [
+        made(identity, 100, noise=noise, noisy=noisy, ties=ties)
+        .score(np.concatenate([photos, people]))
+        .metrics["rank1"]
+        for ties in ("miss", "hit")
+    ]
+
+    assert rates[0] <= 2 / 198 and rates[1] >= 1 - 2 / 198

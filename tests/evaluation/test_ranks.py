@@ -156,3 +156,18 @@ def test_embeddings_that_are_not_finite_are_refused(value):
 
     with pytest.raises(InputError, match="not finite"):
         search(Vectors(drawn(2)), Vectors(broken), np.array([0, 1]))
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.float64])
+def test_equal_embeddings_tie_in_any_order_of_memory(small_blocks, kind):
+    gallery = np.repeat(drawn(30, 1, 64), 2, axis=0).astype(kind)
+    probes, mates = drawn(60, 2, 64).astype(kind), np.arange(60)
+
+    found = [search(Vectors(probes), Vectors(order(gallery)), mates) for order in (np.asarray, np.asfortranarray)]
+
+    for each in found:
+        assert (each.tied == 1).all() and (each.above == found[0].above).all()
+    tops = [
+        running_top(Vectors(probes), Vectors(order(gallery)), 4, [60])[0] for order in (np.asarray, np.asfortranarray)
+    ]
+    np.testing.assert_array_equal(tops[0].scores, tops[1].scores)

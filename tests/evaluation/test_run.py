@@ -10,6 +10,7 @@ import pytest
 from facezoo.align import align, template_points
 from facezoo.evaluation import Photo, Verification, embed_photos, evaluate, needs_locate, to_json
 from facezoo.evaluation.features import Features
+from facezoo.evaluation.pages import write_html
 from facezoo.evaluation.photos import Crops
 from facezoo.evaluation.run import AT_THRESHOLD
 from facezoo.registry import BENCHMARKS
@@ -196,11 +197,39 @@ def test_a_benchmark_without_any_face_is_refused():
         evaluate(toy(portraits(), aligned=None), Mosaic(), lambda image: None)
 
 
-def test_a_damaged_photo_is_named():
+def test_a_damaged_photo_is_named_and_counts_as_one_without_a_face(tmp_path, caplog):
     photos = portraits()
     photos[5] = Photo("2/1", b"no image")
-    with pytest.raises(InputError, match="2/1"):
-        evaluate(toy(photos), Mosaic())
+    features = Features(tmp_path, "a")
+
+    first, again = (evaluate(toy(photos), Mosaic(), embeddings_of=features) for _ in range(2))
+
+    assert "unreadable photos, counted as photos without a face: 1 (2/1: " in caplog.text
+    assert first.protocol["unreadable photos"] == "1, counted as photos without a face"
+    assert first.protocol["photos without a face"] == 1
+    assert first.without_speed() == again.without_speed()
+    write_html([first], tmp_path / "page.html", [toy(photos)])
+
+
+def test_photos_that_all_are_damaged_are_refused():
+    with pytest.raises(InputError, match=r"no photo has a face; unreadable: 12 \(0/0: "):
+        evaluate(toy([Photo(photo.name, b"no image") for photo in portraits()]), Mosaic())
+
+
+def test_what_a_list_of_pairs_should_not_have_is_told():
+    left, right = np.array([0, 0, 2, 2, 3, 1, 0, 2]), np.array([1, 2, 3, 2, 2, 0, 3, 0])
+    same = np.array([True, False, True, True, False, True, False, False])
+    photos = portraits(2)
+
+    words = evaluate(Verification("odd", photos, left, right, same, 2, "arcface", resamples=0), Mosaic()).protocol
+
+    assert words["pairs of a photo with itself"].startswith("1: ")
+    assert words["pairs listed again"].startswith("3: ")  # 0-1 twice, 0-2 twice, 2-3 twice, once of each kind
+    assert words["pairs listed as both"].startswith("1 as genuine and as impostor")
+    assert (
+        not {"pairs listed again", "pairs of a photo with itself"}
+        & evaluate(toy(portraits()), Mosaic()).protocol.keys()
+    )
 
 
 def test_no_more_photos_are_read_than_wait():
