@@ -31,7 +31,7 @@ demo: $(VENV)/.demo
 	$(BIN)/facezoo demo demo
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(TESTS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile $(TESTS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
