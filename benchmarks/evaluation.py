@@ -111,7 +111,7 @@ def prepare_megaface(folder):
 
 
 def megaface_ours(folder):
-    """The whole report: ranks 1 to 10, five sizes of the distractor set, 1,000 resamples."""
+    """The whole report: ranks 1 to 10, six sizes of the distractor set, 1,000 resamples."""
     from facezoo.evaluation.megaface import MegaFace
 
     benchmark = MegaFace("random", [], np.arange(PROBES) % PEOPLE, DISTRACTORS)

@@ -42,8 +42,8 @@ class Learner:
         if config.train.channels_last:
             self.mode.to(memory_format=torch.channels_last)
         self.optimizer = create_optimizer(parameter_groups(self.mode, config.optim), config.optim)
-        # Of several ranks one alone may meet an overflow, in its part of the centres: all of them must skip the step.
         self.amp = find_precision(config.train.amp, device)
+        # Of several ranks one alone may meet an overflow, in its part of the centres: all of them must skip the step.
         scaler = torch.amp.GradScaler if distributed.ranks() == 1 else ShardedGradScaler
         self.scaler = scaler(device.type, enabled=self.amp == "fp16")
         if config.train.compile:
@@ -144,7 +144,7 @@ class Learner:
         rows = own_rows(classes, parts, lambda part: read(part)["rows"])
         join_state(self.mode, self.optimizer, state, rows)
         before = state.get("amp", self.amp)  # states of the first version have none
-        if before != self.amp:
+        if before != self.amp and distributed.is_first():
             log.warning("train.amp: the run was in %s so far and goes on in %s on this device", before, self.amp)
         self.scaler.load_state_dict(state["scaler"])
         if self.average:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from facezoo import distributed
 from facezoo.config import Amp
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ def find_precision(amp: Amp, device: torch.device) -> Amp:
 
 def warn_if_slow(amp: Amp, device: torch.device) -> None:
     """Tell who chose a type of two bytes for a processor that has to compute it in pieces."""
-    if amp in TYPES and device.type == "cpu" and not is_fast(amp, device):
+    if amp in TYPES and device.type == "cpu" and not is_fast(amp, device) and distributed.is_first():
         log.warning(
             "train.amp is %s, for which torch knows no instructions of this processor: a step may take ten times as "
             "long as in float32; give train.amp auto, or off",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,14 +98,14 @@ def _print(found: Diagnosis, compared: bool) -> None:
         for key, (old, new) in found.changes.items():
             print(f"  {key} = {_toml(new)}  # not {_toml(old)}")
     elif compared:
-        print(_unchanged([variant for variants in found.rounds for variant in variants if variant.entry]))
+        print(unchanged(found.rounds[-1]))
 
 
-def _unchanged(tried: list[Variant]) -> str:
+def unchanged(tried: Sequence[Variant]) -> str:
     """What can be said where no change was better beyond doubt."""
     from facezoo.doctor.contract import MATERIAL
 
-    doubtful = [variant for variant in tried if variant.gain > MATERIAL]
+    doubtful = [variant for variant in tried if variant.entry and variant.gain > MATERIAL]
     if not doubtful:
         return "The contract is right: no change of it separates these pairs better."
     best = max(doubtful, key=lambda variant: variant.gain / max(variant.deviation, 1e-9))

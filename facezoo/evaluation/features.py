@@ -25,15 +25,7 @@ from facezoo.evaluation.feature_file import (
     names_digest,
 )
 from facezoo.evaluation.photos import Locate, Photo
-from facezoo.evaluation.run import (
-    Benchmark,
-    Embed,
-    Embedded,
-    alignment_words,
-    embed_photos,
-    needs_locate,
-    unreadable_words,
-)
+from facezoo.evaluation.run import Benchmark, Embed, Embedded, alignment_words, embed_photos, needs_locate
 from facezoo.types import Contract, Crop, FloatArray, InputError
 
 
@@ -57,8 +49,8 @@ class Features:
     def __call__(self, benchmark: Benchmark, embed: Embed, locate: Locate | None = None) -> Embedded:
         path = self.folder / self._key(benchmark, embed.contract)
         if is_features(path) and (kept := FeatureFile(path)).complete:
-            words = unreadable_words(int((kept.state == UNREADABLE).sum()))
-            return Embedded(kept.embeddings, kept.failed, kept.header.resized, words=words)
+            unreadable = np.flatnonzero(kept.state == UNREADABLE)
+            return Embedded(kept.embeddings, kept.failed, kept.header.resized, unreadable=unreadable)
         found = embed_photos(benchmark, embed, locate)
         names = [photo.name for photo in benchmark.photos]
         header = Header(
@@ -153,5 +145,5 @@ class Stored:
             "alignment": header.alignment,
             "embeddings": f"read from {file.folder.name}, extracted by facezoo {header.version} as {header.dtype}",
         }
-        words |= unreadable_words(int((file.state[at] == UNREADABLE).sum()))
-        return Embedded(rows, file.failed[at], header.resized, words=words)
+        unreadable = np.flatnonzero(file.state[at] == UNREADABLE)
+        return Embedded(rows, file.failed[at], header.resized, words=words, unreadable=unreadable)

@@ -69,8 +69,8 @@ class Embedded:
         failed: (N,), the photos without a face.
         resized: how many crops did not have the model's size.
         speed: None if the embeddings were not computed now.
-        words: of the protocol, where they were made elsewhere or photos cannot be read.
-        unreadable: places of such photos, which are among the failed ones.
+        words: of the protocol, where they were made elsewhere.
+        unreadable: places of the photos that cannot be read; they are among the failed ones.
     """
 
     embeddings: FloatArray
@@ -79,11 +79,6 @@ class Embedded:
     speed: Speed | None = None
     words: Mapping[str, str] = field(default_factory=dict)
     unreadable: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, np.intp))
-
-
-def unreadable_words(count: int) -> dict[str, str]:
-    """Of the protocol."""
-    return {UNREADABLE: f"{count:,}, counted as photos without a face"} if count else {}
 
 
 def embed_photos(benchmark: Benchmark, embed: Embed, locate: Locate | None = None, *, empty: bool = False) -> Embedded:
@@ -119,8 +114,8 @@ def embed_photos(benchmark: Benchmark, embed: Embed, locate: Locate | None = Non
     embeddings = np.zeros((len(benchmark.photos), found.shape[1]), np.float32)
     embeddings[~crops.failed] = found
     speed = Speed(len(benchmark.photos), time.perf_counter() - start)
-    places = np.array(sorted(crops.unreadable), np.intp)
-    return Embedded(embeddings, crops.failed.copy(), crops.resized, speed, unreadable_words(len(places)), places)
+    places = np.array(list(crops.unreadable), np.intp)
+    return Embedded(embeddings, crops.failed.copy(), crops.resized, speed, unreadable=places)
 
 
 def with_landmarks(benchmark: Verification, locate: Locate) -> Verification:
@@ -184,7 +179,10 @@ def told(report: Report, benchmark: Benchmark, contract: Contract, embedded: Emb
     }
     if contract.threshold is not None and (words := at_threshold(benchmark, contract.threshold, embedded)):
         protocol[AT_THRESHOLD] = f"cosine {shown_cosine(contract.threshold)} {words}"
-    return replace(report, protocol={**protocol, **embedded.words}, contract=contract, speed=embedded.speed)
+    protocol |= embedded.words
+    if count := len(embedded.unreadable):
+        protocol[UNREADABLE] = f"{count:,}, counted as photos without a face"
+    return replace(report, protocol=protocol, contract=contract, speed=embedded.speed)
 
 
 @singledispatch

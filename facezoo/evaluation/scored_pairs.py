@@ -28,10 +28,15 @@ def odd_pairs(
     if own := int(np.count_nonzero(left == right)):
         words[WITH_ITSELF] = f"{own:,}: they count as any other, and no model fails them"
     if again := listed_again(left, right, photos):
-        words[LISTED_AGAIN] = f"{again:,}: a pair counts as often as it is listed, in either order"
+        words[LISTED_AGAIN] = again_words(again)
         if both := again - sum(listed_again(left[kind], right[kind], photos) for kind in (same, ~same)):
             words[LISTED_AS_BOTH] = f"{both:,} as genuine and as impostor: one of the two is wrong"
     return words
+
+
+def again_words(count: int) -> str:
+    """Of a protocol, for the key `LISTED_AGAIN`."""
+    return f"{count:,}: a pair counts as often as it is listed, in either order"
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from facezoo.evaluation.intervals import MATCHED, independent_trials
 from facezoo.evaluation.metrics import auc, eer, min_dcf
 from facezoo.evaluation.rate_tables import rate_table
 from facezoo.evaluation.report import LISTED_AGAIN, Interval, Mistake, Report
-from facezoo.evaluation.scored_pairs import thinned_roc
+from facezoo.evaluation.scored_pairs import again_words, thinned_roc
 from facezoo.evaluation.template_pairs import (
     TemplatePairs,
     listed_again,
@@ -75,7 +75,7 @@ def verify_templates(
         "threshold rule": FPR_WORDS[rule],
     }
     if again := listed_again(left, right, len(vectors)):
-        words[LISTED_AGAIN] = f"{again:,}: a pair counts as often as it is listed, in either order"
+        words[LISTED_AGAIN] = again_words(again)
     if rule == "nearest":
         for far, (tpr, fpr) in zip(fars, nearest_points(genuine, impostor, totals, fars)):
             metrics |= {f"tar@far={far_name(far)}": tpr, f"fmr@far={far_name(far)}": fpr}
